@@ -1,0 +1,111 @@
+//! What every subcommand is handed, and how it ends.
+
+use std::{
+    fmt::Display,
+    io::{IsTerminal, Write},
+};
+
+use serde::Serialize;
+
+use super::{GlobalArgs, Output};
+
+/// A command that did its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done: exit status 0.
+    Done,
+    /// What was checked is not as it should be, and has been reported: exit status 1.
+    NotGood,
+}
+
+/// Why a command did not do its work, and with it its exit status.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Wrong usage or configuration: exit status 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Another run holds the lock: exit status 75.
+    #[error("{0}")]
+    Busy(String),
+    /// Anything else: exit status 1.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+impl Failure {
+    /// Wrong usage or configuration.
+    pub fn usage(message: impl Display) -> Self {
+        Self::Usage(message.to_string())
+    }
+
+    /// The exit status, as `sysexits` and the manual have it.
+    #[must_use]
+    pub const fn exit_status(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Busy(_) => 75,
+            Self::Failed(_) => 1,
+        }
+    }
+}
+
+impl From<crate::store::StoreError> for Failure {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// What every subcommand is handed.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The options that every command takes.
+    pub global: GlobalArgs,
+}
+
+impl Context {
+    /// Writes the command's result to standard output: `text` for people, `value` as JSON.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn print(&self, value: &impl Serialize, text: impl Display) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        let written = match self.global.output {
+            Output::Text => writeln!(out, "{text}"),
+            Output::Json => serde_json::to_writer_pretty(&mut out, value)
+                .map_err(Into::into)
+                .and_then(|()| writeln!(out)),
+        };
+        written.map_err(|e| anyhow::Error::new(e).context("cannot write to standard output").into())
+    }
+
+    /// Whether a person can be asked: both standard input and standard error are a terminal.
+    #[must_use]
+    pub fn is_interactive(&self) -> bool {
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Asks for a yes on a terminal; `--yes` answers it beforehand.
+    ///
+    /// # Errors
+    /// When there is no terminal to ask on and `--yes` was not given, or the answer is no.
+    pub fn confirm(&self, question: &str) -> Result<(), Failure> {
+        if self.global.yes {
+            return Ok(());
+        }
+        if !self.is_interactive() {
+            return Err(Failure::usage(format!(
+                "{question} There is no terminal to ask on; give --yes"
+            )));
+        }
+        let agreed = dialoguer::Confirm::new()
+            .with_prompt(question)
+            .default(false)
+            .interact()
+            .map_err(anyhow::Error::new)?;
+        if agreed {
+            Ok(())
+        } else {
+            Err(anyhow::anyhow!("not confirmed, nothing was changed").into())
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Plain types without I/O: what the gateway talks about.
+
+pub mod access;
+pub mod catalog;
+pub mod human;
+pub mod key;
+pub mod secret;
+pub mod slug;
+pub mod usage;
+
+pub use access::{AccessPolicy, Caller};
+pub use catalog::{
+    Adapter, Cluster, Endpoint, EndpointSettings, Federation, Maintenance, Policy, Route, Target,
+};
+pub use key::{ApiKey, KeyHash};
+pub use secret::SecretSource;
+pub use usage::{AccessRow, TokenCount, UsageRow};

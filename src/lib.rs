@@ -1,0 +1,24 @@
+//! figw: a production inference gateway with its operator's tools, in one program.
+//!
+//! The modules stand on floors; each imports only from the floors below its own.
+//! `ARCHITECTURE.md` tells the same as a map with reasons.
+//!
+//! - floor 5: [`cli`] — one file per subcommand
+//! - floor 4: [`http`] — listeners and routes; [`ops`] — what the commands do
+//! - floor 3: [`gateway`] — the life of one request; [`auth`] — bearer token to caller
+//! - floor 2: [`backends`], [`catalog`], [`limits`]
+//! - floor 1: [`store`], [`telemetry`]
+//! - floor 0: [`config`], which may use [`domain`]; `domain` uses nothing of ours
+
+pub mod auth;
+pub mod backends;
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod gateway;
+pub mod http;
+pub mod limits;
+pub mod ops;
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,132 @@
+//! What is kept: one trait in the domain's verbs, with SQLite and PostgreSQL behind it.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::domain::{AccessRow, ApiKey, Cluster, Endpoint, Federation, UsageRow};
+
+/// Everything of the catalogue and every key that is not revoked, as of one moment.
+#[derive(Debug, Clone, Default)]
+pub struct CatalogData {
+    /// Grows with every change; what instances poll.
+    pub version: i64,
+    /// By name.
+    pub clusters: Vec<Cluster>,
+    /// By slug.
+    pub endpoints: Vec<Endpoint>,
+    /// By model.
+    pub federations: Vec<Federation>,
+    /// By creation; without revoked ones.
+    pub keys: Vec<ApiKey>,
+}
+
+/// One change to the catalogue.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CatalogEdit {
+    /// Creates or replaces the cluster of that name.
+    PutCluster(Cluster),
+    /// Creates or replaces the endpoint with that slug.
+    PutEndpoint(Endpoint),
+    /// Creates or replaces the federation of that model.
+    PutFederation(Federation),
+    /// Removes the cluster of that name.
+    RemoveCluster(String),
+    /// Removes the endpoint with that slug.
+    RemoveEndpoint(String),
+    /// Removes the federation of that model.
+    RemoveFederation(String),
+}
+
+/// Rows to be written together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowBatch {
+    /// Inference requests.
+    pub usage: Vec<UsageRow>,
+    /// Other requests.
+    pub access: Vec<AccessRow>,
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached or does not answer in time; trying again may help.
+    #[error("database {target} is unavailable: {reason}")]
+    Unavailable {
+        /// The database, without its password.
+        target: String,
+        /// What was seen.
+        reason: String,
+    },
+    /// The request clashes with what is stored (a name that is taken, a catalogue changed meanwhile).
+    #[error("{0}")]
+    Conflict(String),
+    /// Anything else.
+    #[error("database {target}: {reason}")]
+    Failed {
+        /// The database, without its password.
+        target: String,
+        /// What was seen.
+        reason: String,
+    },
+}
+
+/// Where the database's schema stands against this program's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaState {
+    /// As this program expects it.
+    Current,
+    /// Migrations are missing; an empty database misses all.
+    Behind {
+        /// Names of the migrations to run, in their order.
+        pending: Vec<String>,
+    },
+    /// A newer program has migrated it.
+    Ahead {
+        /// The newest migration found there.
+        newest: String,
+    },
+    /// A migration that ran differs from the one this program carries.
+    Diverged {
+        /// Its name.
+        migration: String,
+    },
+}
+
+/// The database, in the verbs that figw needs.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// What this store is, for messages: its URL without the password.
+    fn describe(&self) -> String;
+
+    /// Asks the database for a sign of life.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Where the schema stands. Never changes anything.
+    async fn schema_state(&self) -> Result<SchemaState, StoreError>;
+
+    /// The catalogue's version, as cheaply as can be.
+    async fn catalog_version(&self) -> Result<i64, StoreError>;
+
+    /// The whole catalogue with the usable keys, read in one transaction.
+    async fn catalog(&self) -> Result<CatalogData, StoreError>;
+
+    /// Applies all edits or none, if the catalogue is still at `base`, and returns the new version.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when somebody changed the catalogue since `base`.
+    async fn edit_catalog(&self, base: i64, edits: &[CatalogEdit]) -> Result<i64, StoreError>;
+
+    /// Keeps a new key.
+    async fn create_key(&self, key: &ApiKey) -> Result<(), StoreError>;
+
+    /// Every key, revoked and expired ones too, by creation.
+    async fn keys(&self) -> Result<Vec<ApiKey>, StoreError>;
+
+    /// Revokes a key. Returns `false` when there is no such key; revoking twice is no error.
+    async fn revoke_key(&self, id: Uuid, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// Writes rows; those that are there already are left as they are. Also moves the last use of
+    /// the keys in them forward.
+    async fn write_rows(&self, rows: &RowBatch) -> Result<(), StoreError>;
+}
