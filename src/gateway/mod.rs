@@ -1,1 +1,3 @@
-//! To be written.
+//! The life of one request.
+
+pub mod scan;
