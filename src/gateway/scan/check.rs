@@ -1,7 +1,5 @@
 //! Walks a body along its schema, once, from the first byte to the last.
 
-use std::borrow::Cow;
-
 use super::facts::{Facts, Found};
 use super::invalid::{Invalid, Path};
 use super::json::{Cursor, Number, Syntax, Text};
@@ -51,17 +49,8 @@ impl<'a> Walk<'a> {
         let start = self.cursor.at();
         let found = match first {
             b'"' => self.text(schema, path)?,
-            b'{' => match schema.object {
-                Some(object) => self.object(object, path)?,
-                None => self.other(schema, path, Found::Object { empty: false }, "an object")?,
-            },
-            b'[' => match schema.array {
-                Some(items) => self.array(items, path)?,
-                None => {
-                    let found = Found::Array { len: 0, of: Kind::Absent };
-                    self.other(schema, path, found, "an array")?
-                }
-            },
+            b'{' => self.braces(schema, path)?,
+            b'[' => self.brackets(schema, path)?,
             b'-' | b'0'..=b'9' => self.number(schema, path)?,
             b't' => self.word("true", Found::Bool(true), schema.bool, schema, path)?,
             b'f' => self.word("false", Found::Bool(false), schema.bool, schema, path)?,
@@ -71,15 +60,29 @@ impl<'a> Walk<'a> {
         Ok(found)
     }
 
+    fn braces(&mut self, schema: &Schema, path: &Path<'_>) -> Result<Found<'a>, Stop> {
+        match schema.object {
+            Some(object) => self.object(object, path),
+            None => self.other(schema, path, Found::Object { empty: false }),
+        }
+    }
+
+    fn brackets(&mut self, schema: &Schema, path: &Path<'_>) -> Result<Found<'a>, Stop> {
+        match schema.array {
+            Some(items) => self.array(items, path),
+            None => self.other(schema, path, Found::Array { len: 0, of: Kind::Absent }),
+        }
+    }
+
     /// A container that the schema does not describe: passed over, or of the wrong type.
     fn other(
         &mut self,
         schema: &Schema,
         path: &Path<'_>,
         found: Found<'a>,
-        got: &str,
     ) -> Result<Found<'a>, Stop> {
         if !schema.anything {
+            let got = name_of(found.kind());
             return Err(Invalid::wrong_type(path, &schema.expected(), got).into());
         }
         self.cursor.skip()?;
@@ -296,8 +299,8 @@ fn check_text(text: &Text<'_>, rule: &TextRule, path: &Path<'_>) -> Result<(), I
     Ok(())
 }
 
-fn check_word(word: &Cow<'_, str>, rule: &TextRule, path: &Path<'_>) -> Result<(), Invalid> {
-    let listed = rule.one_of.is_empty() || rule.one_of.contains(&word.as_ref());
+fn check_word(word: &str, rule: &TextRule, path: &Path<'_>) -> Result<(), Invalid> {
+    let listed = rule.one_of.is_empty() || rule.one_of.contains(&word);
     if !listed {
         return Err(Invalid::unsupported_value(path, word, rule.one_of.iter().copied()));
     }

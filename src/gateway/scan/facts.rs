@@ -85,7 +85,7 @@ impl<'a> Facts<'a> {
                 self.prompts = len as u64;
             }
             (Fact::Prompt | Fact::Prompts, Found::Text(text)) => {
-                self.prompt_bytes += text.raw().len() as u64
+                self.prompt_bytes += text.raw().len() as u64;
             }
             (Fact::Prompt, Found::Integer(_)) => self.prompt_bytes += BYTES_PER_TOKEN,
             (Fact::Modality, Found::Text(text)) => self.wants_audio |= text.decode() == "audio",

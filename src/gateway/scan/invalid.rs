@@ -197,7 +197,7 @@ impl Invalid {
     /// Puts a line and a column to what is wrong with the JSON.
     pub(super) fn syntax(body: &str, syntax: &Syntax) -> Self {
         let before = &body.as_bytes()[..syntax.at.min(body.len())];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let line = 1 + memchr::memchr_iter(b'\n', before).count();
         let column = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
         let place = format!("line {line} column {column}");
         match syntax.fault {

@@ -1,11 +1,11 @@
 //! Reads a request's body once: is it valid, and what does the gateway need to know of it?
 //!
-//! The routes' rules are tables ([routes]) in the vocabulary of `schema`; `check` walks a
-//! body along them. They follow OpenAI's and Anthropic's API references as their own client
+//! The routes' rules are tables (`routes`) in the vocabulary of `schema`; `check` walks a body
+//! along them. They follow OpenAI's and Anthropic's API references as their own client
 //! libraries spell them out, with these choices:
 //!
 //! - unknown fields pass; `null` in an optional field is the same as no field;
-//! - enumerations are closed, and hold what vLLM, SGLang and llama.cpp add to the reference;
+//! - enumerations are closed, and hold what vLLM, `SGLang` and llama.cpp add to the reference;
 //!   Anthropic's content blocks and tools are open, because new ones come with each model;
 //! - a field given twice is refused, and so is one that differs from a known one only by case:
 //!   the back end might read the other one.

@@ -365,7 +365,9 @@ impl Seen {
 
     /// The kind of a field, by its name in the table.
     pub(super) fn kind(&self, name: &str) -> Kind {
-        self.position(name).map_or(Kind::Absent, |position| self.kinds[position])
+        let position = self.position(name);
+        debug_assert!(position.is_some(), "a rule asks for '{name}', which its table lacks");
+        position.map_or(Kind::Absent, |position| self.kinds[position])
     }
 
     /// Whether a field is there and not `null`.
