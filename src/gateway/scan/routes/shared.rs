@@ -25,7 +25,7 @@ pub(super) const PARALLEL_TOOL_CALLS: Field = optional("parallel_tool_calls", BO
 pub(super) const PROMPT_CACHE_KEY: Field = optional("prompt_cache_key", STRING);
 pub(super) const PROMPT_CACHE_RETENTION: Field =
     optional("prompt_cache_retention", one_of(&["in_memory", "in-memory", "24h"]));
-pub(super) const SAFETY_IDENTIFIER: Field = optional("safety_identifier", STRING.chars(0, 64));
+pub(super) const SAFETY_IDENTIFIER: Field = optional("safety_identifier", STRING.chars(0, 128));
 pub(super) const SERVICE_TIER: Field =
     optional("service_tier", one_of(&["auto", "default", "flex", "scale", "priority", "fast"]));
 pub(super) const TOP_LOGPROBS: Field = optional("top_logprobs", integer(0, 20));
