@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use figw::cli::{Cli, Context, Outcome};
+use figw::{
+    cli::{Cli, Context, Failure, Outcome},
+    telemetry::logs,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -11,13 +14,20 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let context = Context { global: cli.global };
-    match cli.command.run(&context).await {
+    let verbosity = cli.global.verbosity();
+    match run(cli, verbosity).await {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::NotGood) => ExitCode::FAILURE,
         Err(failure) => {
-            tracing::error!("{failure}");
+            logs::report_failure(&failure, verbosity.colors);
             ExitCode::from(failure.exit_status())
         }
     }
+}
+
+async fn run(cli: Cli, verbosity: logs::Verbosity) -> Result<Outcome, Failure> {
+    if !cli.command.sets_up_logs() {
+        logs::init_command(verbosity).map_err(Failure::usage)?;
+    }
+    cli.command.run(&Context { global: cli.global }).await
 }

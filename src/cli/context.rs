@@ -8,6 +8,7 @@ use std::{
 use serde::Serialize;
 
 use super::{GlobalArgs, Output};
+use crate::config::{Config, Loaded};
 
 /// A command that did its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,23 @@ pub struct Context {
 }
 
 impl Context {
+    /// The configuration that the command line, the usual places and the environment give.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn config(&self) -> Result<Loaded, Failure> {
+        Config::load(self.global.config.as_deref()).map_err(Failure::usage)
+    }
+
+    /// Writes bytes to standard output as they are.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn print_raw(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = std::io::stdout().lock().write_all(bytes);
+        written.map_err(|e| anyhow::Error::new(e).context("cannot write to standard output").into())
+    }
+
     /// Writes the command's result to standard output: `text` for people, `value` as JSON.
     ///
     /// # Errors

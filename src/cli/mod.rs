@@ -1,11 +1,16 @@
 //! The command line: one file per subcommand, each with its arguments and a `run`.
 
+pub mod completions;
+pub mod config;
 pub mod context;
+pub mod man;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 pub use context::{Context, Failure, Outcome};
+
+use crate::telemetry::logs::{self, Verbosity};
 
 /// A production inference gateway, with its operator's tools, in one program.
 #[derive(Debug, Parser)]
@@ -42,6 +47,19 @@ pub struct GlobalArgs {
     pub yes: bool,
 }
 
+impl GlobalArgs {
+    /// What these options say about logs.
+    #[must_use]
+    pub fn verbosity(&self) -> Verbosity {
+        let colors = match self.color {
+            Color::Auto => logs::wants_colors(),
+            Color::Always => true,
+            Color::Never => false,
+        };
+        Verbosity { quiet: self.quiet, verbose: self.verbose, colors }
+    }
+}
+
 /// The form of a command's result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -66,14 +84,44 @@ pub enum Color {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Check, show or convert the configuration
+    Config(config::ConfigArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages to a directory
+    Man(man::ManArgs),
+}
 
 impl Command {
     /// Runs the command.
     ///
     /// # Errors
     /// Whatever kept it from being done, with the exit status that it means.
-    pub async fn run(self, _context: &Context) -> Result<Outcome, Failure> {
-        match self {}
+    pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        match self {
+            Self::Config(args) => args.run(context),
+            Self::Completions(args) => args.run(context),
+            Self::Man(args) => args.run(context),
+        }
+    }
+
+    /// Whether the command sets up logs itself, once it has read the configuration.
+    #[must_use]
+    pub const fn sets_up_logs(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Completions(_) | Self::Man(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_tree_is_consistent() {
+        Cli::command().debug_assert();
     }
 }

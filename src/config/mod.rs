@@ -1,1 +1,118 @@
-//! To be written.
+//! The configuration: one YAML file, with environment variables on top.
+//!
+//! Each section is a type in its own file, and its doc comments are what users read: the schema
+//! carries them into `config.example.yaml` and `figw-config(5)`.
+
+mod database;
+mod dotenv;
+mod environment;
+mod gateway;
+mod globus;
+mod import_env;
+mod later;
+mod lines;
+mod load;
+mod logging;
+mod manual;
+mod operations;
+mod problem;
+mod schema;
+pub mod secret;
+mod server;
+mod shape;
+mod units;
+mod yaml;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use database::{Cache, Database};
+pub use gateway::{Gateway, Limits};
+pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute};
+pub use import_env::{ImportError, Imported, import_env};
+pub use load::{Loaded, SEARCHED};
+pub use logging::{LogFormat, LogLevel, Logging, Prompts};
+pub use manual::manual;
+pub use operations::{Backup, Compression, Instance, Keep, RollingRestart};
+pub use problem::{ConfigError, Origin, Problem};
+pub use secret::{Secret, SecretError, SecretUrl};
+pub use server::{Server, Tls};
+pub use units::{HttpUrl, Network};
+pub use yaml::example;
+
+use problem::Complaints;
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Listeners, limits of a connection, and how the process starts and stops.
+    pub server: Server,
+    /// Where the catalogue, keys and usage rows are kept.
+    pub database: Database,
+    /// Short-lived state that several instances share.
+    pub cache: Cache,
+    /// Who may come in, besides holders of an API key.
+    pub auth: Auth,
+    /// Models that are reached through Globus Compute.
+    pub globus_compute: GlobusCompute,
+    /// Limits for each user. Limits on tokens belong to the catalogue's endpoints.
+    pub limits: Limits,
+    /// How long back ends may take. Each budget is separate.
+    pub gateway: Gateway,
+    /// What `serve` writes about itself, to standard error.
+    pub logging: Logging,
+    /// Where backups go and how long they are kept.
+    pub backup: Backup,
+    /// The figw processes of the fleet, for `figw rolling-restart`.
+    pub instances: Vec<Instance>,
+    /// How `figw rolling-restart` goes about it.
+    pub rolling_restart: RollingRestart,
+}
+
+impl Config {
+    /// What the schema cannot say: keys that depend on each other.
+    fn check(&self, complaints: &mut Complaints) {
+        self.server.check(complaints);
+        self.database.check(complaints);
+        self.cache.check(complaints);
+        self.auth.globus.check(complaints);
+        self.globus_compute.check(complaints);
+        self.logging.check(complaints);
+        self.backup.check(complaints);
+        operations::check_instances(&self.instances, complaints);
+    }
+
+    /// Visits every secret that is set, with its key.
+    fn each_secret(&mut self, visit: &mut dyn FnMut(&str, &mut Secret)) {
+        if let Some(token) = &mut self.server.admin_token {
+            visit("server.admin_token", token);
+        }
+        visit("database.url", self.database.url.secret_mut());
+        if let Some(url) = &mut self.database.migration_url {
+            visit("database.migration_url", url.secret_mut());
+        }
+        for (index, url) in self.database.read_replicas.iter_mut().enumerate() {
+            visit(&format!("database.read_replicas[{index}]"), url.secret_mut());
+        }
+        if let Some(url) = &mut self.cache.redis_url {
+            visit("cache.redis_url", url.secret_mut());
+        }
+        if let Some(secret) = &mut self.auth.globus.application_secret {
+            visit("auth.globus.application_secret", secret);
+        }
+        if let Some(secret) = &mut self.globus_compute.client_secret {
+            visit("globus_compute.client_secret", secret);
+        }
+        if let Some(secret) = &mut self.globus_compute.streaming_secret {
+            visit("globus_compute.streaming_secret", secret);
+        }
+        for (name, credentials) in &mut self.globus_compute.credentials_overrides {
+            let key = format!("globus_compute.credentials_overrides.{name}.client_secret");
+            visit(&key, &mut credentials.client_secret);
+        }
+        if let Some(url) = &mut self.backup.offsite_url {
+            visit("backup.offsite_url", url.secret_mut());
+        }
+    }
+}

@@ -1,1 +1,3 @@
-//! To be written.
+//! What the process tells about itself: logs and metrics.
+
+pub mod logs;

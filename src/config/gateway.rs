@@ -1,0 +1,58 @@
+//! `gateway` and `limits`: how requests travel to back ends, and how many.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::units::PositiveDurationForm;
+use crate::domain::human::duration;
+
+/// How long back ends may take. Each budget is separate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    /// Longest time to connect to a back end.
+    #[serde(with = "duration")]
+    #[schemars(with = "PositiveDurationForm")]
+    pub connect_timeout: Duration,
+    /// Longest wait for the first byte of an answer; a model may still be loading.
+    #[serde(with = "duration")]
+    #[schemars(with = "PositiveDurationForm")]
+    pub first_byte_timeout: Duration,
+    /// Longest pause between two chunks of an answer.
+    #[serde(with = "duration")]
+    #[schemars(with = "PositiveDurationForm")]
+    pub idle_timeout: Duration,
+    /// Longest time for the whole request.
+    #[serde(with = "duration")]
+    #[schemars(with = "PositiveDurationForm")]
+    pub request_timeout: Duration,
+    /// Most unused connections kept open to each back end.
+    #[schemars(range(max = 100_000))]
+    pub max_idle_per_host: u32,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_mins(10),
+            idle_timeout: Duration::from_mins(2),
+            request_timeout: Duration::from_mins(30),
+            max_idle_per_host: 256,
+        }
+    }
+}
+
+/// Limits for each user. Limits on tokens belong to the catalogue's endpoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests per second of one user; 0 means no limit.
+    #[schemars(range(max = 1_000_000))]
+    pub requests_per_second_per_user: u32,
+    /// Batches of one user that run at one time; 0 means no limit.
+    #[schemars(range(max = 1_000_000))]
+    pub max_active_batches_per_user: u32,
+}

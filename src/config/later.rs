@@ -1,0 +1,68 @@
+//! The one list of keys that this version keeps and checks, but does not act on yet.
+
+use super::Config;
+
+/// A key or section (and all below it), and what will act on it.
+///
+/// `server.tls` is not here: `serve` refuses it, rather than speak plain HTTP to who asked for TLS.
+const LATER: &[(&str, &str)] = &[
+    ("database.read_replicas", "reads from replicas"),
+    ("cache", "state shared through Redis"),
+    ("auth.globus", "logins with Globus"),
+    ("globus_compute", "Globus Compute back ends"),
+    ("limits.max_active_batches_per_user", "batches"),
+    ("logging.file", "log files"),
+    ("logging.max_bytes", "log files"),
+    ("logging.keep", "log files"),
+    ("logging.prompts", "storing of prompts"),
+    ("backup", "`figw backup`"),
+    ("instances", "`figw rolling-restart`"),
+    ("rolling_restart", "`figw rolling-restart`"),
+];
+
+/// What the key waits for, when exactly this key or section is in the list.
+pub(super) fn waits_for(key: &str) -> Option<&'static str> {
+    LATER.iter().find(|(later, _)| *later == key).map(|(_, feature)| *feature)
+}
+
+impl Config {
+    /// Keys and sections that are set, but that this version does not act on yet.
+    #[must_use]
+    pub fn not_yet_in_effect(&self) -> Vec<&'static str> {
+        let (Ok(set), Ok(default)) =
+            (serde_json::to_value(self), serde_json::to_value(Self::default()))
+        else {
+            return Vec::new();
+        };
+        LATER
+            .iter()
+            .map(|(key, _)| *key)
+            .filter(|key| {
+                let pointer = format!("/{}", key.replace('.', "/"));
+                set.pointer(&pointer) != default.pointer(&pointer)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_is_a_key_and_none_is_set_by_default() {
+        let default = serde_json::to_value(Config::default()).unwrap();
+        for (key, _) in LATER {
+            assert!(default.pointer(&format!("/{}", key.replace('.', "/"))).is_some(), "{key}");
+        }
+        assert!(Config::default().not_yet_in_effect().is_empty());
+    }
+
+    #[test]
+    fn what_is_set_is_listed() {
+        let mut config = Config::default();
+        config.backup.keep.last = 9;
+        config.logging.keep = 1;
+        assert_eq!(config.not_yet_in_effect(), ["logging.keep", "backup"]);
+    }
+}

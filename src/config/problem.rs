@@ -1,0 +1,112 @@
+//! What can be wrong with a configuration, and where.
+
+use std::{fmt, path::PathBuf};
+
+use super::secret::SecretUrl;
+use crate::domain::SecretSource;
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The configuration file.
+    File {
+        /// Its path as it was given.
+        path: PathBuf,
+        /// Line, from 1.
+        line: Option<usize>,
+    },
+    /// An environment variable.
+    Variable(String),
+    /// No place that can be named: built-in values.
+    BuiltIn,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
+            Self::File { path, line: None } => write!(f, "{}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::BuiltIn => f.write_str("built-in value"),
+        }
+    }
+}
+
+/// One thing that is wrong. Never repeats a value that could be a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file and line, or the variable.
+    pub origin: Origin,
+    /// The full path of the key, such as `server.listen`; empty when it is not about one key.
+    pub key: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.origin)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that is wrong with a configuration; one line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    pub(super) fn one(origin: Origin, message: impl Into<String>) -> Self {
+        Self { problems: vec![Problem { origin, key: String::new(), message: message.into() }] }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// What is wrong with values that have the right shape: key and message.
+#[derive(Debug, Default)]
+pub(super) struct Complaints(pub(super) Vec<(String, String)>);
+
+impl Complaints {
+    pub(super) fn add(&mut self, key: &str, message: impl Into<String>) {
+        self.0.push((key.to_owned(), message.into()));
+    }
+
+    /// A URL that is written out can be checked here; a reference only when it is read.
+    pub(super) fn add_unless_url(&mut self, url: &SecretUrl, schemes: &[&str]) {
+        if let SecretSource::Plain(text) = url.secret().source()
+            && let Some(message) = url_complaint(text, schemes)
+        {
+            self.add(url.secret().key(), message);
+        }
+    }
+}
+
+/// What is wrong with the URL, without repeating it.
+fn url_complaint(text: &str, schemes: &[&str]) -> Option<String> {
+    let Some(scheme) = schemes.iter().find(|scheme| text.starts_with(**scheme)) else {
+        return Some(format!("must start with {}", schemes.join(" or ")));
+    };
+    if text.len() == scheme.len() {
+        return Some(format!("holds nothing after {scheme}"));
+    }
+    (scheme.ends_with("//") && url::Url::parse(text).is_err())
+        .then(|| "is not a valid URL; percent-encode special characters in the password".to_owned())
+}
