@@ -41,8 +41,11 @@ struct Origins {
 }
 
 impl Origins {
-    /// The place of the key, or of the nearest section around it.
+    /// The place of the key, of a variable below it, or of the nearest section around it.
     fn nearest(&self, key: &str) -> Origin {
+        if let Some(origin) = self.exact(key).or_else(|| self.below(key)) {
+            return origin;
+        }
         let mut around = Some(key);
         while let Some(path) = around {
             if let Some(origin) = self.exact(path) {
@@ -62,6 +65,14 @@ impl Origins {
         }
         let (path, lines) = self.file.as_ref()?;
         lines.get(key).map(|line| Origin::File { path: path.clone(), line: Some(line) })
+    }
+
+    /// A section that only a variable mentions has no line of its own.
+    fn below(&self, section: &str) -> Option<Origin> {
+        let is_below =
+            |key: &str| key.strip_prefix(section).is_some_and(|rest| rest.starts_with(['.', '[']));
+        let (_, name) = self.variables.iter().find(|(key, _)| is_below(key))?;
+        Some(Origin::Variable(name.clone()))
     }
 
     fn error(&self, complaints: Vec<(String, String)>) -> ConfigError {

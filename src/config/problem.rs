@@ -27,7 +27,7 @@ impl fmt::Display for Origin {
             Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
             Self::File { path, line: None } => write!(f, "{}", path.display()),
             Self::Variable(name) => f.write_str(name),
-            Self::BuiltIn => f.write_str("built-in value"),
+            Self::BuiltIn => f.write_str("configuration"),
         }
     }
 }
