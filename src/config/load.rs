@@ -15,7 +15,7 @@ use super::{
     lines::Lines,
     problem::{Complaints, ConfigError, Origin, Problem},
     schema::root,
-    secret::is_world_readable,
+    secret::{is_world_readable, mask_url},
     shape,
 };
 use crate::domain::SecretSource;
@@ -97,9 +97,9 @@ impl Loaded {
         let mut holds_plain = false;
         config.each_secret(&mut |key, secret| {
             warnings.extend(secret.warning());
-            holds_plain |= matches!(secret.source(), SecretSource::Plain(_))
-                && matches!(self.origin(key), Some(Origin::File { .. }))
-                && key != "database.url";
+            // A URL without a password is no secret.
+            holds_plain |= matches!(secret.source(), SecretSource::Plain(t) if mask_url(t) != *t)
+                && matches!(self.origin(key), Some(Origin::File { .. }));
         });
         if let Some(path) = self.path.as_ref().filter(|path| holds_plain && is_world_readable(path))
         {

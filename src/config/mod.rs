@@ -116,3 +116,37 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::{Kind, Node, root};
+
+    fn secrets_in(node: &Node) -> usize {
+        match &node.kind {
+            Kind::Secret => 1,
+            Kind::Section { keys, .. } => keys.iter().map(|(_, node)| secrets_in(node)).sum(),
+            Kind::Map(entry) | Kind::List(entry) => secrets_in(entry),
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn every_secret_of_the_schema_is_visited() {
+        let yaml = "\
+server: {admin_token: &no {env: FIGW_NOT_THERE}}
+database: {url: *no, migration_url: *no, read_replicas: [*no]}
+cache: {redis_url: *no}
+auth: {globus: {application_id: a, application_secret: *no}}
+globus_compute:
+  client_id: a
+  client_secret: *no
+  streaming_secret: *no
+  credentials_overrides: {a: {client_id: a, client_secret: *no}}
+backup: {offsite_url: *no}
+";
+        let loaded = Config::load_from(Some(("f".into(), yaml.as_bytes().to_vec())), []).unwrap();
+        let missing = loaded.check_secrets().unwrap_err();
+        assert_eq!(missing.problems.len(), secrets_in(root()));
+    }
+}

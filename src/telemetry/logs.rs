@@ -10,7 +10,7 @@ use std::{
 use tracing::{Event, Level, Subscriber, field::Visit};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, format::Writer},
     layer::SubscriberExt,
     registry::LookupSpan,
     reload,
@@ -89,21 +89,31 @@ pub fn init_command(verbosity: Verbosity) -> Result<(), LogError> {
 /// When `RUST_LOG` cannot be read, or logs are set up already.
 pub fn init_server(logging: &Logging, verbosity: Verbosity) -> Result<LevelHandle, LogError> {
     let (filter, handle) = reload::Layer::new(filter(verbosity, logging.level)?);
-    // A standard error that is gone must not take the process with it.
-    let lines = tracing_subscriber::fmt::layer()
-        .log_internal_errors(false)
-        .with_ansi(verbosity.colors && logging.format == LogFormat::Text)
-        .with_writer(std::io::stderr);
-    let lines = match logging.format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-    };
+    let colors = verbosity.colors && logging.format == LogFormat::Text;
+    let lines = server_lines(logging.format, colors, std::io::stderr);
     tracing_subscriber::registry()
         .with(filter)
         .with(lines)
         .try_init()
         .map_err(|_| LogError::AlreadySetUp)?;
     Ok(LevelHandle { filter: handle, verbosity })
+}
+
+/// Lines with their time.
+fn server_lines<S, W>(format: LogFormat, colors: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    // A standard error that is gone must not take the process with it.
+    let lines = tracing_subscriber::fmt::layer()
+        .log_internal_errors(false)
+        .with_ansi(colors)
+        .with_writer(writer);
+    match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
 }
 
 fn filter(verbosity: Verbosity, level: LogLevel) -> Result<EnvFilter, LogError> {
@@ -194,6 +204,7 @@ pub fn report_failure(failure: &dyn fmt::Display, colors: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Arc, Mutex};
 
     #[test]
     fn the_command_line_overrides_the_configured_level() {
@@ -203,5 +214,38 @@ mod tests {
         assert_eq!(directives(with(false, 1), LogLevel::Error), "warn,figw=debug");
         assert_eq!(directives(with(false, 2), LogLevel::Warn), "debug,figw=trace");
         assert_eq!(directives(with(false, 1), LogLevel::Trace), "debug,figw=trace");
+    }
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn one_line(format: LogFormat) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = server_lines(format, false, move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
+            tracing::info!(port = 8000, "listening");
+        });
+        String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn serve_writes_time_level_and_fields_as_text_or_json() {
+        let text = one_line(LogFormat::Text);
+        assert!(text.contains("Z  INFO ") && text.ends_with("listening port=8000\n"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&one_line(LogFormat::Json)).unwrap();
+        assert_eq!(json["message"], "listening");
+        assert_eq!(json["port"], 8000);
+        assert_eq!(json["level"], "INFO");
+        assert!(json["timestamp"].is_string());
     }
 }
