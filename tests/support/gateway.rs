@@ -1,0 +1,337 @@
+//! The real program in a directory of its own, with its configuration, catalogue and a key.
+
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long figw may take to become ready.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// The cluster and framework that the endpoints belong to.
+pub const CLUSTER: &str = "local";
+pub const FRAMEWORK: &str = "vllm";
+/// What figw sends to the back end as its bearer token.
+pub const BACKEND_KEY: &str = "the-back-end-key";
+
+/// What the gateway is to start with.
+pub struct Plan {
+    api_url: String,
+    database: Option<String>,
+    models: Vec<(String, String, Vec<String>)>,
+    settings: String,
+}
+
+impl Plan {
+    /// A gateway with SQLite in front of the back end at `api_url` (`http://…/v1`).
+    pub fn in_front_of(api_url: impl Into<String>) -> Self {
+        Self {
+            api_url: api_url.into(),
+            database: None,
+            models: Vec::new(),
+            settings: String::new(),
+        }
+    }
+
+    /// With this database instead of SQLite.
+    #[must_use]
+    pub fn database(mut self, url: impl Into<String>) -> Self {
+        self.database = Some(url.into());
+        self
+    }
+
+    /// With an endpoint for each of these models, open to everybody.
+    #[must_use]
+    pub fn models<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let open = names.into_iter().map(|name| (CLUSTER.to_owned(), name.to_owned(), Vec::new()));
+        self.models.extend(open);
+        self
+    }
+
+    /// With an endpoint for this model that only members of `group` may use.
+    #[must_use]
+    pub fn restricted_model(mut self, name: &str, group: &str) -> Self {
+        self.models.push((CLUSTER.into(), name.into(), vec![group.into()]));
+        self
+    }
+
+    /// With an endpoint for this model on another cluster.
+    #[must_use]
+    pub fn model_on(mut self, cluster: &str, name: &str) -> Self {
+        self.models.push((cluster.into(), name.into(), Vec::new()));
+        self
+    }
+
+    /// With these lines of YAML appended to the configuration: whole sections other than
+    /// `server` and `database`.
+    #[must_use]
+    pub fn settings(mut self, yaml: &str) -> Self {
+        self.settings.push_str(yaml);
+        self
+    }
+
+    /// Sets everything up, without serving.
+    pub fn prepare(self) -> Gateway {
+        let directory = TempDir::new().expect("a temporary directory");
+        let (port, admin_port) = (free_port(), free_port());
+        let database = self
+            .database
+            .unwrap_or_else(|| format!("sqlite:{}", directory.path().join("figw.db").display()));
+        let config = format!(
+            "server:\n  listen: \"127.0.0.1:{port}\"\n  admin_listen: \"127.0.0.1:{admin_port}\"\n  \
+             state_dir: \"{}\"\n  drain_grace: 100ms\ndatabase:\n  url: \"{database}\"\n{}",
+            directory.path().join("state").display(),
+            self.settings,
+        );
+        fs::write(directory.path().join("config.yaml"), config).expect("config.yaml written");
+        let fixtures = fixtures(&self.api_url, &self.models);
+        let fixtures_file = directory.path().join("fixtures.json");
+        fs::write(&fixtures_file, fixtures.to_string()).expect("fixtures.json written");
+        let mut gateway =
+            Gateway { directory, port, admin_port, key: String::new(), child: None, status: None };
+        gateway.run(&["--yes", "migrate"]);
+        gateway.run(&["fixtures", "load", fixtures_file.to_str().expect("a path in UTF-8")]);
+        gateway.key = gateway.create_key("researcher@example.org");
+        gateway
+    }
+
+    /// Sets everything up and serves.
+    pub fn start(self) -> Gateway {
+        let mut gateway = self.prepare();
+        gateway.serve();
+        gateway
+    }
+}
+
+/// The catalogue in FIRST's own format.
+fn fixtures(api_url: &str, models: &[(String, String, Vec<String>)]) -> Value {
+    let mut clusters: Vec<&str> = models.iter().map(|(cluster, ..)| cluster.as_str()).collect();
+    clusters.sort_unstable();
+    clusters.dedup();
+    let routes = ["chat/completions", "completions", "embeddings", "responses", "messages"];
+    let clusters = clusters.into_iter().map(|cluster| {
+        json!({"model": "resource_server_async.cluster", "fields": {
+            "cluster_name": cluster,
+            "cluster_adapter":
+                "resource_server_async.clusters.direct_api.DirectAPICluster",
+            "frameworks": [FRAMEWORK],
+            "openai_endpoints": routes,
+            "config": {},
+        }})
+    });
+    let endpoints = models.iter().map(|(cluster, model, groups)| {
+        json!({"model": "resource_server_async.endpoint", "fields": {
+            "cluster": cluster,
+            "framework": FRAMEWORK,
+            "model": model,
+            "endpoint_adapter": "resource_server_async.endpoints.direct_api.DirectAPIEndpoint",
+            "allowed_globus_groups": groups,
+            "config": {"api_url": api_url, "api_key_env_name": "FAKE_BACKEND_KEY"},
+        }})
+    });
+    clusters.chain(endpoints).collect()
+}
+
+/// A gateway; killed when dropped, with its log shown if the test has failed.
+pub struct Gateway {
+    directory: TempDir,
+    port: u16,
+    admin_port: u16,
+    key: String,
+    child: Option<Child>,
+    status: Option<ExitStatus>,
+}
+
+impl Gateway {
+    /// Starts `figw serve` and waits until it is ready.
+    pub fn serve(&mut self) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .expect("a log file for figw");
+        let child = self
+            .command()
+            .arg("serve")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log file, twice"))
+            .stderr(log)
+            .spawn()
+            .expect("figw starts");
+        self.child = Some(child);
+        self.status = None;
+        let given_up = Instant::now() + START_LIMIT;
+        while http_status(self.port, "/ready") != Some(200) {
+            if let Some(status) = self.exited() {
+                panic!("figw serve ended with {status}:\n{}", self.log());
+            }
+            assert!(Instant::now() < given_up, "figw serve is not ready:\n{}", self.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// figw with this gateway's configuration; give it a subcommand.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_figw"));
+        command
+            .arg("--config")
+            .arg(self.directory.path().join("config.yaml"))
+            .current_dir(self.directory.path())
+            .env("FAKE_BACKEND_KEY", BACKEND_KEY);
+        command
+    }
+
+    /// Runs a subcommand, which must succeed, and returns its standard output.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let Output { status, stdout, stderr } =
+            self.command().args(arguments).stdin(Stdio::null()).output().expect("figw runs");
+        let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        assert!(status.success(), "figw {arguments:?}: {status}\n{stdout}{stderr}");
+        stdout.into_owned()
+    }
+
+    /// Makes another key, without groups.
+    pub fn create_key(&self, user: &str) -> String {
+        let made =
+            self.run(&["--output", "json", "key", "create", "--name", "test", "--user", user]);
+        let made: Value = serde_json::from_str(&made).expect("key create answers JSON");
+        made["key"].as_str().expect("key create gives the key").to_owned()
+    }
+
+    /// The key of `researcher@example.org`.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The public listener: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The admin listener.
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin_port)
+    }
+
+    /// Where its files are.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The process that serves.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("figw serves").id()
+    }
+
+    /// Resident memory now, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory there has been, in KiB.
+    pub fn peak_resident_kib(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("the status of a running process");
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+            .expect("the kernel tells memory in KiB")
+    }
+
+    /// Asks it to stop, as an operator would.
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.pid().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success(), "figw was not there to be sent {name}:\n{}", self.log());
+    }
+
+    /// Ends it without warning.
+    pub fn kill(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It may have ended by itself.
+            let _ = child.kill();
+            self.status = child.wait().ok();
+        }
+    }
+
+    /// Its exit status, once it has ended.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        if self.status.is_none() {
+            let child = self.child.as_mut()?;
+            self.status = child.try_wait().expect("the state of a child");
+        }
+        self.status
+    }
+
+    /// Waits until it has ended.
+    pub fn wait_for_exit(&mut self, within: Duration) -> ExitStatus {
+        let given_up = Instant::now() + within;
+        loop {
+            if let Some(status) = self.exited() {
+                return status;
+            }
+            assert!(Instant::now() < given_up, "figw still runs:\n{}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.path().join("serve.log")
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            eprintln!("figw's log:\n{}", self.log());
+        }
+    }
+}
+
+/// A loopback port that nobody listens on, below those that the kernel gives to outgoing
+/// connections: a busy test in parallel does not take it meanwhile.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + u16::try_from(std::process::id() % 200).expect("below 200") * 100;
+    (0..20_000)
+        .map(|_| 10_000 + (first - 10_000 + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .expect("a free port")
+}
+
+/// The status that a GET is answered with, or nothing when nobody answers.
+fn http_status(port: u16, path: &str) -> Option<u16> {
+    let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    tcp.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(tcp, "GET {path} HTTP/1.1\r\nhost: figw\r\nconnection: close\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    tcp.read_to_end(&mut answer).ok()?;
+    let line = String::from_utf8_lossy(answer.get(..16)?).into_owned();
+    line.split(' ').nth(1)?.parse().ok()
+}

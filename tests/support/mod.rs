@@ -1,0 +1,16 @@
+//! What the tests stand on: a back end with faults, and the real program around it.
+
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    clippy::missing_errors_doc,
+    clippy::must_use_candidate,
+    reason = "a broken test support must end the test loudly"
+)]
+
+pub mod fake;
+pub mod gateway;
