@@ -63,13 +63,12 @@ fn tell(story: &str, url: &str, key: &str) {
 
 /// A gateway with all that the stories of refusals need.
 fn gateway(fake: &Fake) -> Gateway {
-    let gateway = Plan::in_front_of(fake.api_url())
+    let mut gateway = Plan::in_front_of(fake.api_url())
         .models(MODELS)
         .restricted_model("restricted-model", "3a8f1a2c-9a54-4b0e-8d0a-5b6f4f6f2d11")
         .model_on("closed", "model-in-maintenance")
         .prepare();
     gateway.run(&["maintenance", "on", "closed"]);
-    let mut gateway = gateway;
     gateway.serve();
     gateway
 }

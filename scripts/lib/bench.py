@@ -133,7 +133,8 @@ def main():
     print(table(options.target))
     print(
         f"\n{os.cpu_count()} cores ({processor()}), shared with the load and the back end; "
-        f"median of {options.rounds} rounds of {options.seconds:g} s; bodies of 1 kB."
+        f"median of {options.rounds} rounds of {options.seconds:g} s; bodies of 1 kB. "
+        "CPU and memory are those of the gateway; in the direct row, of the back end."
     )
 
 
