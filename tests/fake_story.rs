@@ -13,6 +13,7 @@ use std::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use support::fake::{Counts, Fake, Fault};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A response read to the end of its connection.
 struct Answer {
@@ -230,6 +231,45 @@ async fn a_caller_who_leaves_mid_body_is_seen_at_once() {
     tcp.shutdown(Shutdown::Both).unwrap();
     fake.saw_abort_within(left, Duration::from_millis(100)).await.unwrap();
     assert!(fake.received().is_empty());
+}
+
+#[tokio::test]
+async fn many_streams_at_once_are_all_whole_and_in_order() {
+    // Two descriptors each: within the usual limit of 1024.
+    const STREAMS: usize = 400;
+    let fake = Fake::start();
+    let mut request = streamed_chat("fake-model");
+    request["max_tokens"] = 50.into();
+    let request = request.to_string();
+    let length = request.len();
+    let request = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: fake\r\nx-fake-fault: slow-chunks-20\r\n\
+         connection: close\r\ncontent-length: {length}\r\n\r\n{request}"
+    );
+    let mut streams = tokio::task::JoinSet::new();
+    for _ in 0..STREAMS {
+        let (address, request) = (fake.address(), request.clone());
+        streams.spawn(async move {
+            let mut tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+            tcp.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            tcp.read_to_string(&mut answer).await.unwrap();
+            answer
+        });
+    }
+    assert!(fake.wait_until(Duration::from_secs(20), |counts| counts.open == STREAMS).await);
+    let expected: Vec<String> = (0..50).map(|i| format!("{i} ")).collect();
+    while let Some(answer) = streams.join_next().await {
+        let answer = answer.unwrap();
+        let data = answer.lines().filter_map(|line| line.strip_prefix("data: {"));
+        let said: Vec<String> = data
+            .map(|event| serde_json::from_str::<Value>(&format!("{{{event}")).unwrap())
+            .filter_map(|event| Some(event["choices"][0]["delta"]["content"].as_str()?.to_owned()))
+            .filter(|text| !text.is_empty())
+            .collect();
+        assert_eq!(said, expected);
+    }
+    assert_eq!(fake.counts().completed, STREAMS);
 }
 
 #[test]
