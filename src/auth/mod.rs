@@ -1,1 +1,3 @@
-//! To be written.
+//! Bearer token to caller.
+
+pub mod keys;

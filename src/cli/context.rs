@@ -3,12 +3,18 @@
 use std::{
     fmt::Display,
     io::{IsTerminal, Write},
+    sync::Arc,
 };
 
+use secrecy::SecretString;
 use serde::Serialize;
 
 use super::{GlobalArgs, Output};
-use crate::config::{Config, Loaded};
+use crate::{
+    config::{Config, Loaded},
+    domain::SecretSource,
+    store::Store,
+};
 
 /// A command that did its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +100,33 @@ impl Context {
                 .and_then(|()| writeln!(out)),
         };
         written.map_err(|e| anyhow::Error::new(e).context("cannot write to standard output").into())
+    }
+
+    /// Opens the store that the configuration names, with the schema that this program expects.
+    ///
+    /// # Errors
+    /// When the configuration is wrong, or the database is away or has another schema.
+    // Stands in until the configuration and the stores are merged.
+    #[allow(clippy::unused_async, reason = "opening a database will wait")]
+    pub async fn store(&self) -> Result<Arc<dyn Store>, Failure> {
+        Err(anyhow::anyhow!("no store has been merged into this build").into())
+    }
+
+    /// Reads a secret; `place` names it in the error.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    // Stands in until `config::reveal` is merged.
+    pub fn reveal(&self, place: &str, _source: &SecretSource) -> Result<SecretString, Failure> {
+        Err(anyhow::anyhow!("{place}: no configuration has been merged into this build").into())
+    }
+
+    /// Writes a hint for people to standard error, unless `--quiet` was given.
+    pub fn hint(&self, text: impl Display) {
+        if !self.global.quiet {
+            // A hint that nobody can read any more is no failure.
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
     }
 
     /// Whether a person can be asked: both standard input and standard error are a terminal.

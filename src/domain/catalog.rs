@@ -1,12 +1,13 @@
-//! The catalogue: clusters, the endpoints on them, and federations of endpoints.
+//! The catalogue: clusters, and federations of the endpoints on them ([`super::endpoint`]).
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{AccessPolicy, SecretSource, human, slug::endpoint_slug};
+use super::AccessPolicy;
+pub use super::endpoint::{DirectApi, Echo, Endpoint, EndpointSettings, GlobusCompute};
 
 /// How a cluster or an endpoint is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -149,115 +150,6 @@ pub struct Maintenance {
     pub since: Timestamp,
 }
 
-/// One model on one cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Endpoint {
-    /// Unique, `cluster-framework-model` slugified unless given.
-    pub slug: String,
-    /// The cluster it runs on.
-    pub cluster: String,
-    /// One of the cluster's frameworks.
-    pub framework: String,
-    /// The model's name, as callers write it and as the back end knows it.
-    pub model: String,
-    /// How it is reached.
-    #[serde(flatten)]
-    pub settings: EndpointSettings,
-    /// Who may use it, on top of the cluster's own conditions.
-    #[serde(default, skip_serializing_if = "AccessPolicy::is_open")]
-    pub access: AccessPolicy,
-    /// Tokens per minute that all callers together may use; 0 means no limit.
-    #[serde(default)]
-    pub tpm_model: u64,
-    /// Tokens per minute that one caller may use; 0 means no limit.
-    #[serde(default)]
-    pub tpm_user: u64,
-    /// Whether it takes requests.
-    #[serde(default = "yes")]
-    pub enabled: bool,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-impl Endpoint {
-    /// The slug it has when none is given.
-    #[must_use]
-    pub fn default_slug(cluster: &str, framework: &str, model: &str) -> String {
-        endpoint_slug(cluster, framework, model)
-    }
-}
-
-/// An endpoint's adapter and what that adapter needs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "adapter", content = "settings", rename_all = "kebab-case")]
-pub enum EndpointSettings {
-    /// An OpenAI-compatible API.
-    DirectApi(DirectApi),
-    /// A Globus Compute endpoint with its functions.
-    GlobusCompute(GlobusCompute),
-    /// A model served by Metis; the rest of its settings is kept as it came.
-    Metis(Map<String, Value>),
-    /// The built-in echo model.
-    Echo(Echo),
-}
-
-impl EndpointSettings {
-    /// The adapter these settings are for.
-    #[must_use]
-    pub const fn adapter(&self) -> Adapter {
-        match self {
-            Self::DirectApi(_) => Adapter::DirectApi,
-            Self::GlobusCompute(_) => Adapter::GlobusCompute,
-            Self::Metis(_) => Adapter::Metis,
-            Self::Echo(_) => Adapter::Echo,
-        }
-    }
-}
-
-/// Settings of [`Adapter::DirectApi`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DirectApi {
-    /// Base address; the route is appended to it (`http://host:8000/v1`).
-    pub api_url: String,
-    /// The bearer token sent to the back end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub api_key: Option<SecretSource>,
-    /// How long one whole request may take; the gateway's own budget when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
-    pub request_timeout: Option<Duration>,
-}
-
-/// Settings of [`Adapter::GlobusCompute`], named as FIRST names them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GlobusCompute {
-    /// Port of the model's API on the compute node.
-    pub api_port: u16,
-    /// The Globus Compute endpoint for inference.
-    pub endpoint_uuid: String,
-    /// The registered inference function.
-    pub function_uuid: String,
-    /// The Globus Compute endpoint for batches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch_endpoint_uuid: Option<String>,
-    /// The registered batch function.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch_function_uuid: Option<String>,
-}
-
-/// Settings of [`Adapter::Echo`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Echo {
-    /// Pause before each piece of a stream.
-    #[serde(default, with = "human::duration")]
-    pub delay: Duration,
-}
-
 /// One name for several endpoints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -311,33 +203,5 @@ impl Policy {
         match self {
             Self::LeastBusy => "least-busy",
         }
-    }
-}
-
-mod optional_duration {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::human;
-
-    #[derive(Deserialize)]
-    struct Wrapped(#[serde(with = "human::duration")] Duration);
-
-    #[allow(clippy::ref_option, reason = "serde's `with` passes the field by reference")]
-    pub(super) fn serialize<S: Serializer>(
-        value: &Option<Duration>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => human::duration::serialize(value, serializer),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        Option::<Wrapped>::deserialize(deserializer).map(|value| value.map(|w| w.0))
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod catalog;
+pub mod endpoint;
 pub mod human;
 pub mod key;
 pub mod secret;

@@ -1,0 +1,93 @@
+//! Keeps a running gateway's [`Catalog`] in step with the store.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{sync::Notify, time::MissedTickBehavior};
+
+use super::{Catalog, Snapshot, Trouble, snapshot::ResolveSecret};
+use crate::store::{Store, StoreError};
+
+/// How often the version is asked for. Together with [`PATIENCE`] it keeps the promise that every
+/// instance sees a change within 5 seconds.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// How long the store may take to answer before it counts as away.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Reads the whole catalogue once.
+///
+/// # Errors
+/// As the store's own.
+pub async fn load(store: &dyn Store, resolve: &ResolveSecret<'_>) -> Result<Snapshot, StoreError> {
+    Ok(Snapshot::build(store.catalog().await?, resolve))
+}
+
+/// Follows the store for as long as it is polled: every second, and whenever `reload` is notified,
+/// which also reads the secrets anew. While the store is away the old snapshot stays, and
+/// [`Catalog::trouble`] says so.
+pub async fn follow(
+    catalog: Arc<Catalog>,
+    store: Arc<dyn Store>,
+    resolve: Arc<ResolveSecret<'static>>,
+    reload: Arc<Notify>,
+) {
+    let mut ticks = tokio::time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // A reload that failed is owed until one succeeds.
+    let mut forced = false;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = reload.notified() => forced = true,
+        }
+        let known = catalog.load().version();
+        let update = newer(store.as_ref(), &*resolve, (!forced).then_some(known));
+        match tokio::time::timeout(PATIENCE, update).await {
+            Ok(Ok(update)) => {
+                if let Some(snapshot) = update {
+                    tracing::info!(version = snapshot.version(), "catalogue loaded");
+                    catalog.replace(snapshot);
+                    forced = false;
+                }
+                catalog.recovered();
+            }
+            Ok(Err(error)) => catalog.failed(&error.to_string()),
+            Err(_) => catalog.failed(&format!(
+                "database {} did not answer within {} s",
+                store.describe(),
+                PATIENCE.as_secs()
+            )),
+        }
+    }
+}
+
+/// A snapshot if the store's version differs from `known`. A version may also go back: a restore.
+async fn newer(
+    store: &dyn Store,
+    resolve: &ResolveSecret<'_>,
+    known: Option<i64>,
+) -> Result<Option<Snapshot>, StoreError> {
+    if known == Some(store.catalog_version().await?) {
+        return Ok(None);
+    }
+    load(store, resolve).await.map(Some)
+}
+
+impl Catalog {
+    fn failed(&self, error: &str) {
+        let known = self.trouble();
+        if known.is_none() {
+            tracing::warn!(error, "the catalogue cannot be refreshed; the last one stays in use");
+        }
+        let since = known.map_or_else(Timestamp::now, |trouble| trouble.since);
+        self.trouble.store(Some(Arc::new(Trouble { since, error: error.to_owned() })));
+    }
+
+    fn recovered(&self) {
+        if self.trouble.load().is_some() {
+            self.trouble.store(None);
+            tracing::info!("the catalogue is followed again");
+        }
+    }
+}
