@@ -73,7 +73,8 @@ impl<'a> After<'a> {
     pub(super) fn faults(&self, desired: &Objects) -> Vec<Fault> {
         let mut faults = Vec::new();
         for cluster in &desired.clusters {
-            self.check_cluster(cluster, &mut Faults::of(Kind::Cluster, &cluster.name, &mut faults));
+            let mut own = Faults::of(Kind::Cluster, &cluster.name, &mut faults);
+            self.check_cluster(cluster, desired, &mut own);
         }
         for endpoint in &desired.endpoints {
             let mut own = Faults::of(Kind::Endpoint, &endpoint.slug, &mut faults);
@@ -86,7 +87,7 @@ impl<'a> After<'a> {
         faults
     }
 
-    fn check_cluster(&self, cluster: &Cluster, faults: &mut Faults<'_>) {
+    fn check_cluster(&self, cluster: &Cluster, desired: &Objects, faults: &mut Faults<'_>) {
         faults.check_segment("name", &cluster.name);
         if RESERVED_CLUSTERS.contains(&cluster.name.as_str()) {
             faults.add("name", "is the name of one of the gateway's own routes; choose another");
@@ -103,7 +104,11 @@ impl<'a> After<'a> {
         if cluster.routes.is_empty() {
             faults.add("routes", "is empty; name at least one, such as chat/completions");
         }
-        for endpoint in self.endpoints.values().filter(|e| e.cluster == cluster.name) {
+        // Endpoints of the same change are told so themselves.
+        let stays = |e: &&&Endpoint| {
+            e.cluster == cluster.name && !desired.endpoints.iter().any(|new| new.slug == e.slug)
+        };
+        for endpoint in self.endpoints.values().filter(stays) {
             if !cluster.frameworks.contains(&endpoint.framework) {
                 faults.add(
                     "frameworks",

@@ -11,10 +11,7 @@ fn failed(error: dialoguer::Error) -> Failure {
 }
 
 /// Asks for a text that is not empty, offering `default` if there is one.
-///
-/// # Errors
-/// When the terminal goes away or the person interrupts.
-pub fn text(question: &str, default: Option<String>) -> Result<String, Failure> {
+pub(super) fn text(question: &str, default: Option<String>) -> Result<String, Failure> {
     let input = Input::<String>::new().with_prompt(question);
     match default {
         Some(default) => input.default(default).interact_text(),
@@ -24,10 +21,7 @@ pub fn text(question: &str, default: Option<String>) -> Result<String, Failure> 
 }
 
 /// Asks for a text that may be left empty.
-///
-/// # Errors
-/// As [`text`].
-pub fn optional_text(question: &str) -> Result<Option<String>, Failure> {
+pub(super) fn optional_text(question: &str) -> Result<Option<String>, Failure> {
     let answer = Input::<String>::new()
         .with_prompt(format!("{question} (empty for none)"))
         .allow_empty(true)
@@ -37,27 +31,24 @@ pub fn optional_text(question: &str) -> Result<Option<String>, Failure> {
 }
 
 /// Lets the person choose one of `choices` and returns its index.
-///
-/// # Errors
-/// As [`text`].
-pub fn choose<T: Display>(question: &str, choices: &[T]) -> Result<usize, Failure> {
-    Select::new()
-        .with_prompt(question)
-        .items(choices)
-        .default(0)
-        .interact()
-        .map_err(failed)
+pub(super) fn choose<T: Display>(question: &str, choices: &[T]) -> Result<usize, Failure> {
+    Select::new().with_prompt(question).items(choices).default(0).interact().map_err(failed)
 }
 
 /// Lets the person choose any of `choices`, all chosen at first, and returns their indices.
-///
-/// # Errors
-/// As [`text`].
-pub fn choose_many<T: Display>(question: &str, choices: &[T]) -> Result<Vec<usize>, Failure> {
+pub(super) fn choose_many<T: Display>(
+    question: &str,
+    choices: &[T],
+) -> Result<Vec<usize>, Failure> {
     MultiSelect::new()
         .with_prompt(question)
         .items(choices)
         .defaults(&vec![true; choices.len()])
         .interact()
         .map_err(failed)
+}
+
+/// Asks for a whole number, offering 0.
+pub(super) fn number(question: &str) -> Result<u64, Failure> {
+    Input::new().with_prompt(question).default(0).interact_text().map_err(failed)
 }

@@ -20,15 +20,27 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn print(&self, context: &Context) -> Result<Outcome, Failure> {
+        self.warn(context);
+        context.print(self, self.table())?;
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn warn(&self, context: &Context) {
         for warning in &self.warnings {
             context.hint(format_args!("warning: {warning}"));
         }
+    }
+
+    pub(super) fn table(&self) -> Table {
         let mut table = Table::new(&["RESULT", "KIND", "NAME"]);
         for change in &self.changes {
-            table.row([change.action.as_str().into(), change.kind.to_string(), change.name.clone()]);
+            table.row([
+                change.action.as_str().into(),
+                change.kind.to_string(),
+                change.name.clone(),
+            ]);
         }
-        context.print(self, table)?;
-        Ok(Outcome::Done)
+        table
     }
 }
 
@@ -92,11 +104,7 @@ pub(super) async fn remove(context: &Context, kind: Kind, name: &str) -> Result<
 }
 
 /// An error for a name that nothing has, with the names that there are.
-pub(super) fn missing<'a>(
-    kind: Kind,
-    name: &str,
-    known: impl Iterator<Item = &'a str>,
-) -> Failure {
+pub(super) fn missing<'a>(kind: Kind, name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
     let nearest = known
         .map(|known| (strsim::jaro_winkler(known, name), known))
         .filter(|(likeness, _)| *likeness > 0.8)

@@ -68,7 +68,7 @@ pub struct ClusterFields {
     /// Domains of which a caller's address must have one, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "DOMAIN")]
     domains: Option<Vec<String>>,
-    /// What its adapter needs, such as status_url; repeatable; an empty value removes the key
+    /// What its adapter needs, such as `status_url`; repeatable; an empty value removes the key
     #[arg(long = "setting", value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }
@@ -144,9 +144,10 @@ pub(super) fn apply_settings(
     pairs: &[String],
 ) -> Result<(), Failure> {
     for pair in pairs {
-        let (key, value) = pair.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(
-            || Failure::usage(format!("--setting {pair}: expected KEY=VALUE")),
-        )?;
+        let (key, value) = pair
+            .split_once('=')
+            .filter(|(key, _)| !key.is_empty())
+            .ok_or_else(|| Failure::usage(format!("--setting {pair}: expected KEY=VALUE")))?;
         if value.is_empty() {
             settings.shift_remove(key);
         } else {

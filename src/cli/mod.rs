@@ -1,9 +1,20 @@
 //! The command line: one file per subcommand, each with its arguments and a `run`.
 
+mod ask;
+mod changes;
+pub mod cluster;
 pub mod completions;
 pub mod config;
 pub mod context;
+pub mod endpoint;
+mod endpoint_settings;
+mod endpoint_test;
+pub mod federation;
+pub mod fixtures;
+pub mod key;
+pub mod maintenance;
 pub mod man;
+mod table;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -85,6 +96,24 @@ pub enum Color {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Clusters: the places that serve models
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Endpoints: models on clusters
+    #[command(subcommand)]
+    Endpoint(endpoint::EndpointCommand),
+    /// Federations: one model name for several endpoints
+    #[command(subcommand)]
+    Federation(federation::FederationCommand),
+    /// Take a cluster out of service, and put it back
+    #[command(subcommand)]
+    Maintenance(maintenance::MaintenanceCommand),
+    /// The catalogue as files: FIRST's Django JSON or figw's own YAML
+    #[command(subcommand)]
+    Fixtures(fixtures::FixturesCommand),
+    /// API keys for people and services without another login
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Check, show or convert the configuration
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
@@ -100,6 +129,12 @@ impl Command {
     /// Whatever kept it from being done, with the exit status that it means.
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
+            Self::Cluster(command) => command.run(context).await,
+            Self::Endpoint(command) => command.run(context).await,
+            Self::Federation(command) => command.run(context).await,
+            Self::Maintenance(command) => command.run(context).await,
+            Self::Fixtures(command) => command.run(context).await,
+            Self::Key(command) => command.run(context).await,
             Self::Config(args) => args.run(context),
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),
@@ -109,9 +144,7 @@ impl Command {
     /// Whether the command sets up logs itself, once it has read the configuration.
     #[must_use]
     pub const fn sets_up_logs(&self) -> bool {
-        match self {
-            Self::Config(_) | Self::Completions(_) | Self::Man(_) => false,
-        }
+        false
     }
 }
 

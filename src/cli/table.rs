@@ -4,19 +4,19 @@ use std::fmt::{self, Display};
 
 /// A table with a heading line. Shows `(none)` when it has no rows.
 #[derive(Debug)]
-pub struct Table {
+pub(super) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with these column headings.
     #[must_use]
-    pub fn new(headings: &[&str]) -> Self {
+    pub(super) fn new(headings: &[&str]) -> Self {
         Self { rows: vec![headings.iter().map(|h| (*h).to_owned()).collect()] }
     }
 
     /// Adds a row; empty cells are shown as `-`.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let shown = |cell: String| if cell.is_empty() { "-".to_owned() } else { cell };
         self.rows.push(cells.into_iter().map(shown).collect());
     }
@@ -44,13 +44,13 @@ impl Display for Table {
 
 /// One object in full: a name and a value per line, values aligned.
 #[derive(Debug, Default)]
-pub struct Sheet {
+pub(super) struct Sheet {
     lines: Vec<(String, String)>,
 }
 
 impl Sheet {
     /// Adds a line; an empty value is shown as `-`.
-    pub fn line(&mut self, name: &str, value: impl Display) -> &mut Self {
+    pub(super) fn line(&mut self, name: &str, value: impl Display) -> &mut Self {
         let value = value.to_string();
         self.lines.push((name.to_owned(), if value.is_empty() { "-".to_owned() } else { value }));
         self

@@ -1,0 +1,171 @@
+//! The flags of `figw endpoint` that say how an endpoint is reached.
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{Failure, ask, changes::missing_flag, cluster::apply_settings};
+use crate::domain::{Adapter, EndpointSettings};
+
+/// What adapters need. Each flag belongs to one adapter.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub(super) struct SettingsFields {
+    /// direct-api: base address to which the route is appended, such as `http://host:8000/v1`
+    #[arg(long, value_name = "URL")]
+    api_url: Option<String>,
+    /// direct-api: environment variable of the gateway that holds the back end's API key
+    #[arg(long, value_name = "NAME", conflicts_with = "api_key_file")]
+    api_key_env: Option<String>,
+    /// direct-api: file that holds the back end's API key
+    #[arg(long, value_name = "PATH")]
+    api_key_file: Option<String>,
+    /// direct-api: how long one whole request may take, such as 120s
+    #[arg(long, value_name = "DURATION")]
+    request_timeout: Option<String>,
+    /// globus-compute: port of the model's API on the compute node
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    api_port: Option<u16>,
+    /// globus-compute: the endpoint for inference
+    #[arg(long, value_name = "UUID")]
+    endpoint_uuid: Option<Uuid>,
+    /// globus-compute: the registered inference function
+    #[arg(long, value_name = "UUID")]
+    function_uuid: Option<Uuid>,
+    /// globus-compute: the endpoint for batches
+    #[arg(long, value_name = "UUID")]
+    batch_endpoint_uuid: Option<Uuid>,
+    /// globus-compute: the registered batch function
+    #[arg(long, value_name = "UUID")]
+    batch_function_uuid: Option<Uuid>,
+    /// echo: pause before each piece of a stream, such as 20ms
+    #[arg(long, value_name = "DURATION")]
+    delay: Option<String>,
+    /// metis: anything its service needs; repeatable; an empty value removes the key
+    #[arg(long = "setting", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+/// A flag that was given: its name, the setting it stands for and the new value, none to clear it.
+type Given = (&'static str, &'static str, Option<Value>);
+
+impl SettingsFields {
+    /// The settings of a new endpoint.
+    pub(super) fn create(&self, adapter: Adapter) -> Result<EndpointSettings, Failure> {
+        let given = self.given();
+        for (flag, example) in required(adapter) {
+            if !given.iter().any(|(known, _, value)| known == flag && value.is_some()) {
+                return Err(missing_flag(flag, example));
+            }
+        }
+        self.overlay(adapter, Map::new(), given)
+    }
+
+    /// The settings of an endpoint with what was given changed.
+    pub(super) fn change(&self, old: &EndpointSettings) -> Result<EndpointSettings, Failure> {
+        self.overlay(old.adapter(), old.to_values(), self.given())
+    }
+
+    fn overlay(
+        &self,
+        adapter: Adapter,
+        mut values: Map<String, Value>,
+        given: Vec<Given>,
+    ) -> Result<EndpointSettings, Failure> {
+        for (flag, key, value) in given {
+            if owner(flag) != adapter {
+                return Err(Failure::usage(format!(
+                    "{flag} is a setting of {}, but the endpoint's adapter is {adapter}",
+                    owner(flag)
+                )));
+            }
+            match value {
+                Some(value) => values.insert(key.to_owned(), value),
+                None => values.shift_remove(key),
+            };
+        }
+        if !self.settings.is_empty() && adapter != Adapter::Metis {
+            return Err(Failure::usage(format!(
+                "--setting is for metis, but the endpoint's adapter is {adapter}"
+            )));
+        }
+        apply_settings(&mut values, &self.settings)?;
+        EndpointSettings::from_values(adapter, values).map_err(Failure::usage)
+    }
+
+    fn given(&self) -> Vec<Given> {
+        let text = |value: &Option<String>| {
+            value.as_ref().map(|text| Some(text.trim()).filter(|t| !t.is_empty()).map(Value::from))
+        };
+        let reference = |place: &str, value: &Option<String>| {
+            text(value).map(|value| value.map(|value| json!({ place: value })))
+        };
+        let uuid = |value: Option<Uuid>| value.map(|uuid| Some(uuid.to_string().into()));
+        let flags = [
+            ("--api-url", "api_url", text(&self.api_url)),
+            ("--api-key-env", "api_key", reference("env", &self.api_key_env)),
+            ("--api-key-file", "api_key", reference("file", &self.api_key_file)),
+            ("--request-timeout", "request_timeout", text(&self.request_timeout)),
+            ("--api-port", "api_port", self.api_port.map(|port| Some(port.into()))),
+            ("--endpoint-uuid", "endpoint_uuid", uuid(self.endpoint_uuid)),
+            ("--function-uuid", "function_uuid", uuid(self.function_uuid)),
+            ("--batch-endpoint-uuid", "batch_endpoint_uuid", uuid(self.batch_endpoint_uuid)),
+            ("--batch-function-uuid", "batch_function_uuid", uuid(self.batch_function_uuid)),
+            ("--delay", "delay", text(&self.delay)),
+        ];
+        flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?))).collect()
+    }
+
+    /// Asks for what `adapter` requires, and with `everything` for what it can take.
+    pub(super) fn ask(&mut self, adapter: Adapter, everything: bool) -> Result<(), Failure> {
+        match adapter {
+            Adapter::DirectApi => {
+                if self.api_url.is_none() {
+                    self.api_url = Some(ask::text("API URL, such as http://host:8000/v1", None)?);
+                }
+                if everything {
+                    self.api_key_env = ask::optional_text("Environment variable with its API key")?;
+                }
+            }
+            Adapter::GlobusCompute => {
+                ask_parsed(&mut self.api_port, "API port")?;
+                ask_parsed(&mut self.endpoint_uuid, "Endpoint UUID")?;
+                ask_parsed(&mut self.function_uuid, "Function UUID")?;
+            }
+            Adapter::Metis | Adapter::Echo => {}
+        }
+        Ok(())
+    }
+}
+
+fn ask_parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+    value: &mut Option<T>,
+    question: &str,
+) -> Result<(), Failure> {
+    if value.is_none() {
+        let answer = ask::text(question, None)?;
+        let parsed = answer.trim().parse();
+        *value = Some(parsed.map_err(|e| Failure::usage(format!("{question}: `{answer}`: {e}")))?);
+    }
+    Ok(())
+}
+
+fn owner(flag: &str) -> Adapter {
+    match flag {
+        "--api-url" | "--api-key-env" | "--api-key-file" | "--request-timeout" => {
+            Adapter::DirectApi
+        }
+        "--delay" => Adapter::Echo,
+        _ => Adapter::GlobusCompute,
+    }
+}
+
+/// The flags without which an endpoint of `adapter` cannot be added, each with an example.
+const fn required(adapter: Adapter) -> &'static [(&'static str, &'static str)] {
+    match adapter {
+        Adapter::DirectApi => &[("--api-url", "http://host:8000/v1")],
+        Adapter::GlobusCompute => {
+            &[("--api-port", "8000"), ("--endpoint-uuid", "UUID"), ("--function-uuid", "UUID")]
+        }
+        Adapter::Metis | Adapter::Echo => &[],
+    }
+}
