@@ -107,7 +107,7 @@ pub(super) async fn remove(context: &Context, kind: Kind, name: &str) -> Result<
 pub(super) fn missing<'a>(kind: Kind, name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
     let nearest = known
         .map(|known| (strsim::jaro_winkler(known, name), known))
-        .filter(|(likeness, _)| *likeness > 0.8)
+        .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {
         Some((_, known)) => anyhow::anyhow!("there is no {kind} `{name}`; did you mean `{known}`?"),

@@ -42,6 +42,7 @@ struct TestReport {
     /// The model as the back end calls it.
     model: Option<String>,
     latency_ms: Option<u64>,
+    note: Option<&'static str>,
     error: Option<String>,
 }
 
@@ -57,6 +58,9 @@ impl std::fmt::Display for TestReport {
         }
         if let Some(latency) = self.latency_ms {
             write!(f, ", {latency} ms")?;
+        }
+        if let Some(note) = self.note {
+            write!(f, ", {note}")?;
         }
         if let Some(error) = &self.error {
             write!(f, ": {error}")?;
@@ -77,7 +81,8 @@ pub(super) async fn run(args: TestArgs, context: &Context) -> Result<Outcome, Fa
         EndpointSettings::Echo(_) => TestReport {
             ok: true,
             model: Some(endpoint.model.clone()),
-            ..TestReport::new(endpoint, Some("the gateway answers for it itself".to_owned()))
+            note: Some("the gateway answers for it itself, nothing was sent"),
+            ..TestReport::new(endpoint)
         },
         EndpointSettings::GlobusCompute(_) | EndpointSettings::Metis(_) => {
             return Err(anyhow::anyhow!(
@@ -98,7 +103,7 @@ fn usual_route(cluster: &Cluster) -> Route {
 }
 
 impl TestReport {
-    fn new(endpoint: &Endpoint, error: Option<String>) -> Self {
+    fn new(endpoint: &Endpoint) -> Self {
         Self {
             endpoint: endpoint.slug.clone(),
             ok: false,
@@ -107,7 +112,8 @@ impl TestReport {
             status: None,
             model: None,
             latency_ms: None,
-            error,
+            note: None,
+            error: None,
         }
     }
 }
@@ -128,7 +134,7 @@ async fn ask(
     let answer = read_answer(request).await;
     let latency = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
 
-    let mut report = TestReport::new(endpoint, None);
+    let mut report = TestReport::new(endpoint);
     report.url = Some(url);
     report.latency_ms = Some(latency);
     match answer {
