@@ -97,6 +97,8 @@ fn the_shortest_endpoint_is_enough() {
     assert_eq!(endpoint.slug, "dev-api-echo");
     assert_eq!(endpoint.settings, EndpointSettings::Echo(Echo::default()));
     assert!(endpoint.enabled);
+    let columns = serde_json::to_value(&endpoint.settings).unwrap();
+    assert_eq!(columns, serde_json::json!({"adapter": "echo", "settings": {}}));
 }
 
 #[test]

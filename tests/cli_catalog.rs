@@ -236,6 +236,24 @@ fn testing_an_endpoint_sends_one_real_request_with_its_key() {
 }
 
 #[test]
+fn an_echo_endpoint_needs_no_settings_and_answers_its_own_test() {
+    let operator = Operator::new();
+    operator.succeeds(&["cluster", "add", "dev", "--adapter", "echo", "--frameworks", "api"]);
+    operator.succeeds(&[
+        "endpoint",
+        "add",
+        "--cluster",
+        "dev",
+        "--framework",
+        "api",
+        "--model",
+        "e",
+    ]);
+    let report = operator.json(&["endpoint", "test", "dev-api-e"]);
+    assert_eq!((&report["ok"], &report["adapter"]), (&true.into(), &"echo".into()));
+}
+
+#[test]
 fn maintenance_is_switched_on_with_a_notice_and_off_again() {
     let operator = Operator::new();
     operator.has_cluster();

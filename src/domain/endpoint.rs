@@ -210,12 +210,13 @@ impl From<Endpoint> for EndpointShape {
     }
 }
 
-/// [`EndpointSettings`] as they are written; `settings` may be left out where none is required.
+/// [`EndpointSettings`] as they are written. `settings` may be left out where none is required, but
+/// is always written: tables have a column for it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SettingsShape {
     adapter: Adapter,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default)]
     settings: Map<String, Value>,
 }
 
