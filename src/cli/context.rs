@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use super::{GlobalArgs, Output};
 use crate::{
-    config::{Config, Loaded},
+    config::{Config, Loaded, secret},
     domain::SecretSource,
-    store::Store,
+    ops::database,
+    store::{Store, StoreOptions},
 };
 
 /// A command that did its work.
@@ -58,7 +59,10 @@ impl Failure {
 
 impl From<crate::store::StoreError> for Failure {
     fn from(error: crate::store::StoreError) -> Self {
-        Self::Failed(error.into())
+        match error {
+            crate::store::StoreError::Invalid(message) => Self::Usage(message),
+            other => Self::Failed(other.into()),
+        }
     }
 }
 
@@ -102,23 +106,28 @@ impl Context {
         written.map_err(|e| anyhow::Error::new(e).context("cannot write to standard output").into())
     }
 
+    /// The database that the configuration names.
+    ///
+    /// # Errors
+    /// When the configuration is wrong.
+    pub fn store_options(&self) -> Result<StoreOptions, Failure> {
+        database::options(&self.config()?.config).map_err(Failure::usage)
+    }
+
     /// Opens the store that the configuration names, with the schema that this program expects.
     ///
     /// # Errors
     /// When the configuration is wrong, or the database is away or has another schema.
-    // Stands in until the configuration and the stores are merged.
-    #[allow(clippy::unused_async, reason = "opening a database will wait")]
     pub async fn store(&self) -> Result<Arc<dyn Store>, Failure> {
-        Err(anyhow::anyhow!("no store has been merged into this build").into())
+        Ok(database::open(&self.store_options()?).await?)
     }
 
     /// Reads a secret; `place` names it in the error.
     ///
     /// # Errors
     /// When it cannot be had.
-    // Stands in until `config::reveal` is merged.
-    pub fn reveal(&self, place: &str, _source: &SecretSource) -> Result<SecretString, Failure> {
-        Err(anyhow::anyhow!("{place}: no configuration has been merged into this build").into())
+    pub fn reveal(&self, place: &str, source: &SecretSource) -> Result<SecretString, Failure> {
+        secret::reveal(place, source).map_err(|error| anyhow::Error::new(error).into())
     }
 
     /// Writes a hint for people to standard error, unless `--quiet` was given.

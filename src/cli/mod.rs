@@ -14,6 +14,7 @@ pub mod fixtures;
 pub mod key;
 pub mod maintenance;
 pub mod man;
+pub mod migrate;
 mod table;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -96,6 +97,8 @@ pub enum Color {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Bring the database to this program's schema
+    Migrate(migrate::MigrateArgs),
     /// Clusters: the places that serve models
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -129,6 +132,7 @@ impl Command {
     /// Whatever kept it from being done, with the exit status that it means.
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
+            Self::Migrate(args) => migrate::run(args, context).await,
             Self::Cluster(command) => command.run(context).await,
             Self::Endpoint(command) => command.run(context).await,
             Self::Federation(command) => command.run(context).await,

@@ -1,1 +1,3 @@
-//! To be written.
+//! What the commands do.
+
+pub mod database;

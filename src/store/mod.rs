@@ -1,10 +1,40 @@
 //! What is kept: one trait in the domain's verbs, with SQLite and PostgreSQL behind it.
 
+mod edit;
+pub mod migrate;
+mod options;
+mod postgres;
+mod record;
+mod schema;
+mod spool;
+mod sqlite;
+pub mod writer;
+
+use std::{collections::BTreeMap, sync::Arc};
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::{AccessRow, ApiKey, Cluster, Endpoint, Federation, UsageRow};
+
+pub use options::StoreOptions;
+pub use writer::{RowWriter, WriterOptions, WriterState};
+
+use options::Location;
+
+/// Opens the database that the URL's scheme names. PostgreSQL is not connected to before it is
+/// needed; an SQLite file is created (mode 0600) when it is missing.
+///
+/// # Errors
+/// [`StoreError::Invalid`] when the URL makes no sense, [`StoreError::Failed`] when the SQLite file
+/// cannot be opened.
+pub async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match options.location()? {
+        Location::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path, options).await?),
+        Location::Postgres(url) => Arc::new(postgres::Postgres::open(&url, options)?),
+    })
+}
 
 /// Everything of the catalogue and every key that is not revoked, as of one moment.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +77,32 @@ pub struct RowBatch {
     pub access: Vec<AccessRow>,
 }
 
+impl RowBatch {
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.usage.len() + self.access.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.usage.is_empty() && self.access.is_empty()
+    }
+
+    /// The last use of every key in these rows.
+    fn last_uses(&self) -> BTreeMap<Uuid, Timestamp> {
+        let usage = self.usage.iter().filter_map(|row| Some((row.key_id?, row.started_at)));
+        let access = self.access.iter().filter_map(|row| Some((row.key_id?, row.started_at)));
+        let mut latest = BTreeMap::new();
+        for (key, at) in usage.chain(access) {
+            let last = latest.entry(key).or_insert(at);
+            *last = at.max(*last);
+        }
+        latest
+    }
+}
+
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -61,6 +117,9 @@ pub enum StoreError {
     /// The request clashes with what is stored (a name that is taken, a catalogue changed meanwhile).
     #[error("{0}")]
     Conflict(String),
+    /// The database's URL or another setting makes no sense.
+    #[error("{0}")]
+    Invalid(String),
     /// Anything else.
     #[error("database {target}: {reason}")]
     Failed {
@@ -128,5 +187,5 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Writes rows; those that are there already are left as they are. Also moves the last use of
     /// the keys in them forward.
-    async fn write_rows(&self, rows: &RowBatch) -> Result<(), StoreError>;
+    async fn write_rows(&self, rows: Arc<RowBatch>) -> Result<(), StoreError>;
 }

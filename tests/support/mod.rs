@@ -14,3 +14,4 @@
 
 pub mod fake;
 pub mod gateway;
+pub mod postgres;

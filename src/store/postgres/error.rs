@@ -1,0 +1,92 @@
+//! PostgreSQL's errors, sorted by whether trying again may help.
+
+use std::{error::Error, io};
+
+use deadpool_postgres::{PoolError, TimeoutType};
+use tokio_postgres::error::SqlState;
+
+use crate::store::{StoreError, record::Unfit};
+
+/// What can go wrong inside an operation.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error(transparent)]
+    Postgres(#[from] tokio_postgres::Error),
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    #[error(transparent)]
+    Refused(#[from] StoreError),
+}
+
+impl Trouble {
+    /// As the store's callers see it.
+    pub(super) fn explain(self, target: &str) -> StoreError {
+        let target = target.to_owned();
+        match self {
+            Self::Refused(error) => error,
+            Self::Unfit(error) => StoreError::Failed { target, reason: error.to_string() },
+            Self::Postgres(error) if may_pass(&error) => {
+                StoreError::Unavailable { target, reason: one_line(&error) }
+            }
+            Self::Postgres(error) => StoreError::Failed { target, reason: one_line(&error) },
+        }
+    }
+}
+
+/// Why no connection could be had.
+pub(super) fn explain_pool(error: PoolError, target: &str) -> StoreError {
+    let unavailable =
+        |reason: String| StoreError::Unavailable { target: target.to_owned(), reason };
+    match error {
+        PoolError::Backend(error) => explain_connect(&error, target),
+        PoolError::Timeout(TimeoutType::Wait) => {
+            unavailable("all connections stayed busy; raise database.max_connections".to_owned())
+        }
+        other => unavailable(other.to_string()),
+    }
+}
+
+/// Why connecting failed: only the server's own word (a wrong password, no such database) is final.
+pub(super) fn explain_connect(error: &tokio_postgres::Error, target: &str) -> StoreError {
+    let (target, reason) = (target.to_owned(), one_line(error));
+    if error.as_db_error().is_none() || may_pass(error) {
+        StoreError::Unavailable { target, reason }
+    } else {
+        StoreError::Failed { target, reason }
+    }
+}
+
+fn may_pass(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        Some(code) => {
+            // Connection, rolled back, out of resources, object in use, operator's action, I/O.
+            const PASSING: [&str; 6] = ["08", "40", "53", "55", "57", "58"];
+            *code == SqlState::READ_ONLY_SQL_TRANSACTION
+                || PASSING.iter().any(|class| code.code().starts_with(class))
+        }
+        None => error.is_closed() || has_io_cause(error),
+    }
+}
+
+fn has_io_cause(error: &tokio_postgres::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<io::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+pub(super) fn one_line(error: &tokio_postgres::Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        return format!("{} (SQLSTATE {})", db.message().replace('\n', " "), db.code().code());
+    }
+    match error.source() {
+        Some(cause) if !error.to_string().contains(&cause.to_string()) => {
+            format!("{error}: {cause}")
+        }
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,153 @@
+//! `postgres://…`, with libpq's meaning of `sslmode`.
+
+use std::path::PathBuf;
+
+use tokio_postgres::{
+    Config,
+    config::{Host, SslMode},
+};
+
+use crate::store::StoreError;
+
+/// A PostgreSQL URL, understood. Its `Debug` output is free of the password.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct PostgresUrl {
+    pub(super) config: Config,
+    pub(super) trust: Trust,
+}
+
+/// What is asked of the server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Nothing, as libpq's `prefer` and `require` do: encrypted, but not proof against an impostor.
+    Anyone,
+    /// It must be for this host and from a known authority: `sslmode=verify-full`. The file holds
+    /// the authorities (`sslrootcert`); without one the system's are used.
+    Verified(Option<PathBuf>),
+}
+
+impl PostgresUrl {
+    /// Reads a URL; `key` is where it was configured.
+    pub(in crate::store) fn parse(url: &str, key: &str) -> Result<Self, StoreError> {
+        let (base, query) = split_query(url);
+        let mut passed_on = Vec::new();
+        let mut verify = false;
+        let mut authorities = None;
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=').unwrap_or((pair, "")) {
+                ("sslmode", "verify-full") => verify = true,
+                ("sslmode", mode) if !["disable", "prefer", "require"].contains(&mode) => {
+                    return Err(StoreError::Invalid(format!(
+                        "{key}: sslmode must be disable, prefer, require or verify-full"
+                    )));
+                }
+                ("sslrootcert", "system") => {}
+                ("sslrootcert", path) => authorities = Some(PathBuf::from(path)),
+                _ => passed_on.push(pair),
+            }
+        }
+        let cleaned = format!("{base}?{}", passed_on.join("&"));
+        let mut config: Config = cleaned.parse().map_err(|e| malformed(&e, base, key))?;
+        if verify {
+            config.ssl_mode(SslMode::Require);
+        }
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(StoreError::Invalid(format!(
+                "{key}: the URL names no host; write postgres://user@host:5432/database"
+            )));
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("figw");
+        }
+        let trust = if verify { Trust::Verified(authorities) } else { Trust::Anyone };
+        Ok(Self { config, trust })
+    }
+
+    /// The URL without its password and parameters.
+    pub(in crate::store) fn describe(&self) -> String {
+        let hosts: Vec<_> = self
+            .config
+            .get_hosts()
+            .iter()
+            .enumerate()
+            .map(|(i, host)| {
+                let ports = self.config.get_ports();
+                let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
+                match host {
+                    Host::Tcp(name) => format!("{name}:{port}"),
+                    Host::Unix(path) => format!("{}:{port}", path.display()),
+                }
+            })
+            .collect();
+        let user = self.config.get_user().map(|user| format!("{user}@")).unwrap_or_default();
+        let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
+        format!("postgres://{user}{}/{database}", hosts.join(","))
+    }
+}
+
+/// The query string starts after the credentials: a password may hold a `?`.
+fn split_query(url: &str) -> (&str, &str) {
+    let after_credentials = url.rfind('@').unwrap_or(0);
+    match url[after_credentials..].find('?') {
+        Some(at) => (&url[..after_credentials + at], &url[after_credentials + at + 1..]),
+        None => (url, ""),
+    }
+}
+
+/// Says what is wrong, unless that might repeat a part of the password.
+fn malformed(error: &tokio_postgres::Error, base: &str, key: &str) -> StoreError {
+    use std::error::Error;
+    let has_odd_password = base.matches('@').count() > 1 || base.contains('?');
+    let reason = if has_odd_password {
+        "write @, ?, / and # in a user name or password percent-encoded (%40, %3F, %2F, %23)".into()
+    } else {
+        error.source().map_or_else(|| error.to_string(), ToString::to_string)
+    };
+    StoreError::Invalid(format!("{key} is not a valid PostgreSQL URL: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> String {
+        PostgresUrl::parse(url, "database.url").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_url_is_described_without_its_password() {
+        let url = "postgres://figw:hush@db.example.org:6432/gateway?sslmode=require&password=hush2";
+        let url = PostgresUrl::parse(url, "database.url").unwrap();
+        assert_eq!(url.describe(), "postgres://figw@db.example.org:6432/gateway");
+        assert!(!format!("{url:?}").contains("hush"));
+    }
+
+    #[test]
+    fn no_refusal_repeats_the_password() {
+        for url in [
+            "postgres://figw:hu?hush=sh@h/db",
+            "postgres://figw:hu@hush@h/db?x=1",
+            "postgres://figw:hu/hush@h:x/db",
+            "postgres://figw:hush@h:port/db",
+        ] {
+            assert!(!refusal(url).contains("hush"), "{}", refusal(url));
+        }
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_named() {
+        let refusal = refusal("postgres://figw:hush@h/db?sslmod=require");
+        assert!(refusal.contains("sslmod"), "{refusal}");
+    }
+
+    #[test]
+    fn only_verify_full_looks_at_the_certificate() {
+        let trust = |url| PostgresUrl::parse(url, "database.url").unwrap().trust;
+        assert_eq!(trust("postgres://h/db?sslmode=require"), Trust::Anyone);
+        assert_eq!(
+            trust("postgres://h/db?sslmode=verify-full&sslrootcert=/ca.pem"),
+            Trust::Verified(Some("/ca.pem".into()))
+        );
+        assert!(refusal("postgres://h/db?sslmode=allow").contains("verify-full"));
+    }
+}

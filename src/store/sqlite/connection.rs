@@ -1,0 +1,75 @@
+//! Opening the file.
+
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::Trouble;
+use crate::store::StoreError;
+
+/// The database's URL, for messages.
+pub(super) fn describe(path: &Path) -> String {
+    format!("sqlite:{}", path.display())
+}
+
+/// Runs `work` on a thread that may block.
+pub(super) async fn blocking<T: Send + 'static>(
+    target: &str,
+    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|trouble| trouble.explain(target)),
+        Err(error) => {
+            Err(StoreError::Failed { target: target.to_owned(), reason: error.to_string() })
+        }
+    }
+}
+
+/// Opens the file for reading and writing; creates it for its owner alone when it is missing.
+pub(super) fn open_to_write(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
+    create_for_owner(path)?;
+    let connection = open(path, patience)?;
+    // WAL lets readers go on while the writer writes; with it, NORMAL cannot corrupt the file.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(connection)
+}
+
+/// Opens the file for queries only.
+pub(super) fn open_to_read(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
+    let connection = open(path, patience)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn open(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
+    // Each connection stays on one thread: SQLite's own locking would only cost.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(patience)?;
+    Ok(connection)
+}
+
+fn create_for_owner(path: &Path) -> Result<(), StoreError> {
+    let failed = |reason| StoreError::Failed { target: describe(path), reason };
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if !directory.is_dir() {
+        return Err(failed(format!(
+            "the directory {} does not exist; create it first",
+            directory.display()
+        )));
+    }
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(|e| failed(format!("cannot be opened for writing: {e}")))
+}

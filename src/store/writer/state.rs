@@ -1,0 +1,132 @@
+//! How the writer is doing: for `/ready` and metrics.
+
+use std::{
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+use metrics::{counter, gauge};
+use serde::Serialize;
+
+/// How the writer is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct WriterState {
+    /// Rows in the spool that the database does not have yet, as far as their number is known.
+    pub spool_rows: u64,
+    /// Size of the spool in bytes.
+    pub spool_bytes: u64,
+    /// Files in the spool.
+    pub spool_segments: u64,
+    /// Why rows are not kept in the spool, while that is so.
+    pub spool_error: Option<String>,
+    /// When rows last reached the database.
+    pub last_success: Option<Timestamp>,
+    /// Why rows do not reach the database, while that is so.
+    pub last_error: Option<String>,
+    /// Since when they do not.
+    pub since: Option<Timestamp>,
+    /// Rows lost because the queue was full, or there was neither a spool nor a database.
+    pub dropped: u64,
+    /// Segments that the database refused, moved aside.
+    pub rejected_segments: u64,
+}
+
+impl WriterState {
+    /// Whether rows go where they should.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.last_error.is_none() && self.spool_error.is_none()
+    }
+}
+
+/// The state that handles and tasks share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    state: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: WriterState,
+    dropped_unreported: u64,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn snapshot(&self) -> WriterState {
+        self.lock().state.clone()
+    }
+
+    pub(super) fn count_dropped(&self, rows: u64) {
+        let mut inner = self.lock();
+        inner.state.dropped += rows;
+        inner.dropped_unreported += rows;
+    }
+
+    /// Logs what was dropped since the last time.
+    pub(super) fn report_dropped(&self) {
+        let dropped = mem::take(&mut self.lock().dropped_unreported);
+        if dropped > 0 {
+            counter!("figw_rows_dropped_total").increment(dropped);
+            tracing::error!(
+                dropped,
+                "usage rows were dropped: they come faster than they are written"
+            );
+        }
+    }
+
+    /// Sets the spool's size.
+    pub(super) fn set_spool(&self, segments: u64, rows: u64, bytes: u64) {
+        let mut inner = self.lock();
+        inner.state.spool_segments = segments;
+        inner.state.spool_rows = rows;
+        inner.state.spool_bytes = bytes;
+        drop(inner);
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        gauge!("figw_spool_segments").set(segments as f64);
+    }
+
+    pub(super) fn spool_failed(&self, reason: &str) {
+        let first = self.lock().state.spool_error.replace(reason.to_owned()).is_none();
+        if first {
+            tracing::error!(reason, "rows cannot be spooled; they go to the database directly");
+        }
+    }
+
+    pub(super) fn spool_works(&self) {
+        if self.lock().state.spool_error.take().is_some() {
+            tracing::info!("rows are spooled again");
+        }
+    }
+
+    pub(super) fn database_failed(&self, reason: &str) {
+        let mut inner = self.lock();
+        let first = inner.state.last_error.replace(reason.to_owned()).is_none();
+        if first {
+            inner.state.since = Some(Timestamp::now());
+            drop(inner);
+            tracing::error!(reason, "rows do not reach the database; they are kept in the spool");
+        }
+    }
+
+    pub(super) fn database_took(&self, usage: usize, access: usize) {
+        let mut inner = self.lock();
+        inner.state.last_success = Some(Timestamp::now());
+        inner.state.since = None;
+        let recovered = inner.state.last_error.take().is_some();
+        drop(inner);
+        counter!("figw_rows_written_total", "kind" => "usage").increment(usage as u64);
+        counter!("figw_rows_written_total", "kind" => "access").increment(access as u64);
+        if recovered {
+            tracing::info!("rows reach the database again");
+        }
+    }
+
+    pub(super) fn rejected(&self) {
+        self.lock().state.rejected_segments += 1;
+    }
+}

@@ -1,0 +1,204 @@
+//! A PostgreSQL server, and a PgBouncer in front of it, of the test's own.
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// A server in a directory of its own, on a free port; it ends with this value.
+#[derive(Debug)]
+pub struct Postgres {
+    directory: TempDir,
+    bin: PathBuf,
+    port: u16,
+    server: Option<Child>,
+}
+
+/// A PgBouncer in transaction mode.
+#[derive(Debug)]
+pub struct PgBouncer {
+    _directory: TempDir,
+    port: u16,
+    server: Child,
+}
+
+impl Postgres {
+    /// Makes a cluster and starts it.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed or does not start: a test that needs it has failed.
+    pub fn start_new() -> Self {
+        let directory = private_directory();
+        let bin = newest_bin();
+        let data = directory.path().join("data");
+        let mut initdb = as_service_user(&bin.join("initdb"));
+        initdb.arg("-D").arg(&data).args([
+            "-U",
+            "figw",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+        ]);
+        initdb.args(["--no-sync"]).stdout(Stdio::null());
+        assert!(initdb.status().expect("initdb starts").success(), "initdb failed");
+        let mut postgres = Self { directory, bin, port: free_port(), server: None };
+        postgres.start();
+        postgres
+    }
+
+    /// Starts the stopped server again, on the same port.
+    pub fn start(&mut self) {
+        let log = fs::File::create(self.directory.path().join("log")).expect("a log file");
+        let mut server = as_service_user(&self.bin.join("postgres"));
+        server.arg("-D").arg(self.directory.path().join("data"));
+        server.args(["-p", &self.port.to_string()]);
+        server.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
+        self.server = Some(server.stdout(Stdio::null()).stderr(log).spawn().expect("starts"));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.is_ready() {
+            assert!(Instant::now() < deadline, "PostgreSQL did not start: {}", self.log());
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Stops it as an administrator does, with every connection.
+    pub fn stop(&mut self) {
+        self.end("INT");
+    }
+
+    /// Ends it without a chance to say anything to anybody.
+    pub fn kill(&mut self) {
+        self.end("QUIT");
+    }
+
+    fn end(&mut self, signal: &str) {
+        if let Some(mut server) = self.server.take() {
+            let pid = server.id().to_string();
+            let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
+            assert!(sent.expect("kill runs").success());
+            server.wait().expect("PostgreSQL ends");
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        let mut probe = Command::new(self.bin.join("pg_isready"));
+        probe.args(["-q", "-h", "127.0.0.1", "-U", "figw", "-p", &self.port.to_string()]);
+        probe.status().is_ok_and(|status| status.success())
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// The URL of a database on it.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://figw:unused-secret@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Creates an empty database and returns its URL.
+    pub fn create_database(&self, name: &str) -> String {
+        self.query("postgres", &format!("CREATE DATABASE {name}"));
+        self.url(name)
+    }
+
+    /// Runs one statement with psql and returns what it prints.
+    pub fn query(&self, database: &str, statement: &str) -> String {
+        let mut psql = Command::new(self.bin.join("psql"));
+        psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", &self.url(database), "-c", statement]);
+        let output = psql.output().expect("psql starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server {
+            let _ = Command::new("kill").args(["-QUIT", &server.id().to_string()]).status();
+            let _ = server.wait();
+        }
+    }
+}
+
+impl PgBouncer {
+    /// Starts a pooler in front of the server.
+    pub fn start_before(postgres: &Postgres) -> Self {
+        let directory = private_directory();
+        let port = free_port();
+        let users = directory.path().join("users.txt");
+        fs::write(&users, "\"figw\" \"\"\n").expect("a user list");
+        let ini = directory.path().join("pgbouncer.ini");
+        let text = format!(
+            "[databases]\n* = user=figw host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\nauth_file = {}\n\
+             pool_mode = transaction\ndefault_pool_size = 3\nlogfile = {}\n\
+             server_login_retry = 1\n",
+            postgres.port,
+            users.display(),
+            directory.path().join("log").display(),
+        );
+        fs::write(&ini, text).expect("a configuration");
+        let mut server = as_service_user(Path::new("pgbouncer"));
+        let server = server.arg(&ini).stderr(Stdio::null()).spawn().expect("PgBouncer starts");
+        let pgbouncer = Self { _directory: directory, port, server };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "PgBouncer did not start");
+            sleep(Duration::from_millis(50));
+        }
+        pgbouncer
+    }
+
+    /// The URL of a database through it.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://figw@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// Readable by the user the server runs as.
+fn private_directory() -> TempDir {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let open = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(directory.path(), open).expect("permissions");
+    directory
+}
+
+/// PostgreSQL refuses to run as root: root's tests run it as `postgres`.
+fn as_service_user(program: &Path) -> Command {
+    let id = Command::new("id").arg("-u").output().expect("id runs");
+    if id.stdout.trim_ascii() != b"0" {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--pdeathsig=KILL"]);
+    command.arg(program).current_dir("/");
+    command
+}
+
+fn newest_bin() -> PathBuf {
+    let installed = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
+    let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
+    let newest = installed.filter_map(|entry| Some(entry.ok()?.path())).max_by_key(version);
+    newest.expect("a version of PostgreSQL").join("bin")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
