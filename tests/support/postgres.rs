@@ -1,4 +1,11 @@
 //! A PostgreSQL server, and a PgBouncer in front of it, of the test's own.
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    dead_code,
+    unreachable_pub,
+    reason = "test support: what fails here fails the test, and no test uses everything"
+)]
 
 use std::{
     fs,
@@ -31,9 +38,6 @@ pub struct PgBouncer {
 
 impl Postgres {
     /// Makes a cluster and starts it.
-    ///
-    /// # Panics
-    /// When PostgreSQL is not installed or does not start: a test that needs it has failed.
     pub fn start_new() -> Self {
         let directory = private_directory();
         let bin = newest_bin();
