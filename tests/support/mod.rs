@@ -15,3 +15,4 @@
 pub mod fake;
 pub mod gateway;
 pub mod postgres;
+pub mod samples;
