@@ -97,8 +97,10 @@ fn until_killed<F: Future>(life: impl FnOnce() -> F + Send) {
     std::thread::scope(|threads| {
         let run = || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(life());
+            // What lives on until then does not get to say goodbye in its destructor.
+            let alive = runtime.block_on(life());
             runtime.shutdown_timeout(Duration::from_secs(5));
+            drop(alive);
         };
         threads.spawn(run).join().unwrap();
     });
@@ -122,6 +124,7 @@ fn a_crash_costs_at_most_what_was_not_flushed_and_doubles_nothing() {
         }
         eventually("the rows are spooled", || writer.state().spool_rows == 1_000).await;
         writer.record_usage(usage(now()));
+        writer
     });
     counter.execute("ALTER TABLE hidden RENAME TO usage");
     let segments = segments_in(&spool);
