@@ -1,3 +1,98 @@
-//! Bearer token to caller.
+//! From a request's credentials to its caller.
 
 pub mod keys;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, header};
+use jiff::Timestamp;
+
+use crate::{
+    catalog::{KeyRefusal, Snapshot},
+    domain::{Caller, KeyHash},
+};
+
+/// Why a request's credentials are not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// There are none.
+    #[error(
+        "No credentials were given. Send an API key as 'Authorization: Bearer KEY' or 'x-api-key: KEY'."
+    )]
+    Missing,
+    /// The header is not of the form that is read.
+    #[error("The Authorization header must be of the form 'Bearer KEY'.")]
+    Malformed,
+    /// The key is unknown or revoked.
+    #[error(
+        "The API key is not known here, or it has been revoked. Ask the operator for a new one."
+    )]
+    Unknown,
+    /// The key's time is over.
+    #[error("The API key has expired. Ask the operator for a new one.")]
+    Expired,
+}
+
+/// Finds out who is calling.
+///
+/// # Errors
+/// Why the credentials are not accepted.
+pub fn authenticate(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Arc<Caller>, AuthError> {
+    let token = credentials(headers)?;
+    match snapshot.caller(&KeyHash::of(token), Timestamp::now()) {
+        Ok(caller) => Ok(Arc::clone(caller)),
+        Err(KeyRefusal::Unknown) => Err(AuthError::Unknown),
+        Err(KeyRefusal::Expired) => Err(AuthError::Expired),
+    }
+}
+
+/// The token of `Authorization: Bearer …`, or else of `x-api-key`, which Anthropic's clients send.
+fn credentials(headers: &HeaderMap) -> Result<&str, AuthError> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let text = value.to_str().map_err(|_| AuthError::Malformed)?;
+        return match text.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                non_empty(token).ok_or(AuthError::Malformed)
+            }
+            _ => Err(AuthError::Malformed),
+        };
+    }
+    let value = headers.get("x-api-key").ok_or(AuthError::Missing)?;
+    value.to_str().ok().and_then(non_empty).ok_or(AuthError::Malformed)
+}
+
+fn non_empty(token: &str) -> Option<&str> {
+    let token = token.trim();
+    (!token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn read(name: &'static str, value: &'static str) -> Result<String, AuthError> {
+        let headers: HeaderMap =
+            [(http::HeaderName::from_static(name), HeaderValue::from_static(value))]
+                .into_iter()
+                .collect();
+        credentials(&headers).map(ToOwned::to_owned)
+    }
+
+    #[test]
+    fn both_ways_of_sending_a_key_are_read() {
+        assert_eq!(read("authorization", "Bearer abc"), Ok("abc".into()));
+        assert_eq!(read("authorization", "bearer  abc "), Ok("abc".into()));
+        assert_eq!(read("x-api-key", "abc"), Ok("abc".into()));
+    }
+
+    #[test]
+    fn anything_else_says_what_is_wrong() {
+        assert_eq!(read("accept", "*/*"), Err(AuthError::Missing));
+        assert_eq!(read("authorization", "Basic abc"), Err(AuthError::Malformed));
+        assert_eq!(read("authorization", "Bearer"), Err(AuthError::Malformed));
+        assert_eq!(read("authorization", "Bearer  "), Err(AuthError::Malformed));
+        assert_eq!(read("x-api-key", " "), Err(AuthError::Malformed));
+    }
+}

@@ -1,1 +1,83 @@
-//! To be written.
+//! Back ends: what answers an inference request, one file per adapter.
+
+pub mod body;
+pub mod direct_api;
+pub mod echo;
+pub mod headers;
+mod tls;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body_util::combinators::BoxBody;
+
+use crate::domain::Route;
+pub use body::CallBody;
+
+/// Any error of a transport, with its cause.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An answer's body as it arrives.
+pub type AnswerBody = BoxBody<Bytes, BoxError>;
+
+/// One request to a back end.
+#[derive(Debug)]
+pub struct Call {
+    /// The route below the endpoint's address.
+    pub route: Route,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// Headers that are passed on, hop-by-hop ones and credentials already left out.
+    pub headers: HeaderMap,
+    /// The caller's body, with what had to change in it.
+    pub body: CallBody,
+}
+
+/// The head of a back end's answer, with its body still arriving.
+#[derive(Debug)]
+pub struct Answer {
+    /// The back end's status.
+    pub status: StatusCode,
+    /// The back end's headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: AnswerBody,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// No connection came about; the request has certainly not been seen.
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    /// The connection broke after the request was (perhaps partly) sent.
+    #[error("the connection broke before an answer: {0}")]
+    Broken(String),
+}
+
+/// A client for the odd request outside the path of inference: lists of models, trials.
+///
+/// # Errors
+/// When the client cannot be set up.
+pub fn occasional_client(timeout: std::time::Duration) -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::config())
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(timeout)
+        .build()
+}
+
+/// Writes an error with its causes, for logs and rows; transports hide the reason in the last one.
+#[must_use]
+pub fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}

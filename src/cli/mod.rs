@@ -15,6 +15,7 @@ pub mod key;
 pub mod maintenance;
 pub mod man;
 pub mod migrate;
+pub mod serve;
 mod table;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -97,6 +98,8 @@ pub enum Color {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the gateway
+    Serve(serve::ServeArgs),
     /// Bring the database to this program's schema
     Migrate(migrate::MigrateArgs),
     /// Clusters: the places that serve models
@@ -132,6 +135,7 @@ impl Command {
     /// Whatever kept it from being done, with the exit status that it means.
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
+            Self::Serve(args) => args.run(context).await,
             Self::Migrate(args) => migrate::run(args, context).await,
             Self::Cluster(command) => command.run(context).await,
             Self::Endpoint(command) => command.run(context).await,
@@ -148,7 +152,7 @@ impl Command {
     /// Whether the command sets up logs itself, once it has read the configuration.
     #[must_use]
     pub const fn sets_up_logs(&self) -> bool {
-        false
+        matches!(self, Self::Serve(_))
     }
 }
 

@@ -1,1 +1,73 @@
-//! To be written.
+//! Listeners and routes. Handlers are short; what they answer is worked out below this floor.
+
+pub mod admin;
+pub mod body;
+pub mod error;
+pub mod health;
+pub mod inference;
+pub mod lists;
+pub mod paths;
+pub mod server;
+
+use std::sync::Arc;
+
+use warp::{Filter, Reply, filters::BoxedFilter, reply::Response};
+
+use crate::gateway::{Gateway, Head, Refusal};
+pub use health::Readiness;
+
+/// What every handler of the public listener may need.
+#[derive(Debug)]
+pub struct App {
+    /// Serves inference.
+    pub gateway: Gateway,
+    /// Whether, and how well.
+    pub readiness: Arc<Readiness>,
+}
+
+/// All routes of the public listener.
+#[must_use]
+pub fn public(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    inference::routes(app)
+        .or(lists::routes(app))
+        .unify()
+        .or(health::routes(app))
+        .unify()
+        .recover(error::recover)
+        .map(Reply::into_response)
+        .boxed()
+}
+
+/// Hands `value` to a handler.
+fn with<T: Clone + Send + Sync + 'static>(
+    value: T,
+) -> impl Filter<Extract = (T,), Error = std::convert::Infallible> + Clone {
+    warp::any().map(move || value.clone())
+}
+
+/// The request's head, as the server noted it on arrival.
+fn head() -> impl Filter<Extract = (Head,), Error = warp::Rejection> + Copy {
+    warp::ext::get::<Head>()
+}
+
+/// Checks the caller's credentials and allowance.
+fn admit(
+    app: &App,
+    head: &Head,
+    headers: &http::HeaderMap,
+) -> Result<Arc<crate::domain::Caller>, Refusal> {
+    let gateway = &app.gateway;
+    let caller = crate::auth::authenticate(&gateway.catalog.load(), headers)
+        .map_err(|error| Refusal::unauthenticated(error.to_string()))?;
+    if let Err(wait) = gateway.settings.load().limits.take(&caller.user) {
+        let refusal = Refusal::new(
+            http::StatusCode::TOO_MANY_REQUESTS,
+            "rate_limit_exceeded",
+            "You have sent more requests per second than are allowed; wait a moment.",
+        )
+        .retry_after(wait);
+        gateway.record_refusal(head, &caller, None, &refusal);
+        return Err(refusal);
+    }
+    Ok(caller)
+}

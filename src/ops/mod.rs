@@ -1,3 +1,4 @@
 //! What the commands do.
 
 pub mod database;
+pub mod serve;

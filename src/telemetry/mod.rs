@@ -1,3 +1,4 @@
-//! What the process tells about itself: logs and metrics.
+//! What the gateway tells about itself.
 
 pub mod logs;
+pub mod metrics;

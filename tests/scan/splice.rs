@@ -1,14 +1,14 @@
 use bytes::Bytes;
 use figw::domain::Route;
 use figw::gateway::scan::scan;
-use figw::gateway::scan::splice::{SplicedBody, splice};
+use figw::{backends::CallBody, gateway::scan::splice::splice};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn joined(spliced: &SplicedBody) -> Vec<u8> {
-    let bytes: Vec<u8> = spliced.pieces().flat_map(|piece| piece.iter().copied()).collect();
+fn joined(spliced: &CallBody) -> Vec<u8> {
+    let bytes: Vec<u8> = spliced.parts().flat_map(|piece| piece.iter().copied()).collect();
     assert_eq!(bytes.len() as u64, spliced.len());
     bytes
 }
@@ -66,10 +66,10 @@ fn the_bodys_own_bytes_are_shared() {
     let edits = vec![scanned.rename_model("other"), scanned.usage_edit.unwrap()];
     let spliced = splice(&body, edits);
     let inside = |piece: &Bytes| body.as_ptr_range().contains(&piece.as_ptr());
-    let copied: usize = spliced.pieces().filter(|piece| !inside(piece)).map(Bytes::len).sum();
+    let copied: usize = spliced.parts().filter(|piece| !inside(piece)).map(Bytes::len).sum();
     assert!(copied < 100, "{copied} bytes are new");
-    let untouched = SplicedBody::from(body.clone());
-    assert_eq!(untouched.pieces().collect::<Vec<_>>(), [&body]);
+    let untouched = CallBody::from(body.clone());
+    assert_eq!(untouched.parts().collect::<Vec<_>>(), [&body]);
 }
 
 #[tokio::test]

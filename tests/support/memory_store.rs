@@ -1,5 +1,7 @@
 //! A store that lives in memory, may be switched off, and can lose races on purpose.
 
+use std::sync::Arc;
+
 use std::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU32, Ordering},
@@ -118,7 +120,7 @@ impl Store for MemoryStore {
         Ok(key.map(|key| key.revoked_at = key.revoked_at.or(Some(at))).is_some())
     }
 
-    async fn write_rows(&self, _: &RowBatch) -> Result<(), StoreError> {
+    async fn write_rows(&self, _: Arc<RowBatch>) -> Result<(), StoreError> {
         Ok(())
     }
 }

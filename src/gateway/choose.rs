@@ -1,0 +1,124 @@
+//! Which endpoint answers a request, if the caller may use one.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Place, refusal::Refusal};
+use crate::{
+    catalog::{Served, Snapshot},
+    domain::{Caller, Route},
+};
+
+/// What callers are told to wait while a cluster is in maintenance.
+const MAINTENANCE_RETRY: Duration = Duration::from_mins(5);
+
+/// Finds the endpoint for `model` at `place`.
+///
+/// # Errors
+/// 404 for what does not exist, 403 for what the caller may not use, 503 under maintenance.
+pub fn choose(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    place: &Place,
+    route: Route,
+    model: &str,
+) -> Result<Arc<Served>, Refusal> {
+    match place {
+        Place::On { cluster, framework } => on(snapshot, caller, cluster, framework, route, model),
+        Place::Anywhere => anywhere(snapshot, caller, route, model),
+    }
+}
+
+fn on(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    cluster: &str,
+    framework: &str,
+    route: Route,
+    model: &str,
+) -> Result<Arc<Served>, Refusal> {
+    let Some(known) = snapshot.cluster(cluster) else {
+        let message = format!("There is no cluster '{}'.", shortened(cluster));
+        return Err(Refusal::not_found("cluster_not_found", message));
+    };
+    if !known.frameworks.iter().any(|f| f == framework) {
+        let message = format!("Cluster '{cluster}' has no framework '{}'.", shortened(framework));
+        return Err(Refusal::not_found("framework_not_found", message));
+    }
+    let served = snapshot
+        .endpoint(cluster, framework, model)
+        .filter(|served| served.endpoint.enabled)
+        .ok_or_else(|| no_model(model, &format!(" on {cluster}/{framework}")))?;
+    if !caller.may_ask_for(model) {
+        return Err(model_not_in_key(model));
+    }
+    if !served.permits(caller) {
+        return Err(not_permitted(model));
+    }
+    available(served, route)?;
+    Ok(Arc::clone(served))
+}
+
+fn anywhere(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    route: Route,
+    model: &str,
+) -> Result<Arc<Served>, Refusal> {
+    let federated = snapshot.federated(model).ok_or_else(|| no_model(model, ""))?;
+    if !caller.may_ask_for(model) {
+        return Err(model_not_in_key(model));
+    }
+    let mut refusal = not_permitted(model);
+    for target in federated.permitted(caller) {
+        match available(&target.served, route) {
+            Ok(()) => return Ok(Arc::clone(&target.served)),
+            Err(why) => refusal = why,
+        }
+    }
+    Err(refusal)
+}
+
+/// Whether the endpoint's cluster is in service and offers the route.
+fn available(served: &Served, route: Route) -> Result<(), Refusal> {
+    let cluster = &served.cluster;
+    if let Some(maintenance) = &cluster.maintenance {
+        let message =
+            format!("Cluster '{}' is under maintenance: {}", cluster.name, maintenance.notice);
+        return Err(Refusal::unavailable("maintenance", message, MAINTENANCE_RETRY));
+    }
+    if !cluster.routes.contains(&route) {
+        let offered: Vec<_> = cluster.routes.iter().map(|route| route.as_str()).collect();
+        let message = format!(
+            "Cluster '{}' does not offer '{route}'; it offers {}.",
+            cluster.name,
+            if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") }
+        );
+        return Err(Refusal::not_found("route_not_offered", message));
+    }
+    Ok(())
+}
+
+fn no_model(model: &str, place: &str) -> Refusal {
+    let message = format!(
+        "The model '{}' does not exist{place}; GET /v1/models lists those you may use.",
+        shortened(model)
+    );
+    Refusal::not_found("model_not_found", message).param("model")
+}
+
+fn not_permitted(model: &str) -> Refusal {
+    Refusal::forbidden(format!(
+        "You are not allowed to use the model '{model}': it is open to certain groups or domains only."
+    ))
+    .param("model")
+}
+
+fn model_not_in_key(model: &str) -> Refusal {
+    Refusal::forbidden(format!("Your API key is not allowed to use the model '{model}'."))
+        .param("model")
+}
+
+/// A name from outside, fit to be shown.
+fn shortened(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(128).collect()
+}

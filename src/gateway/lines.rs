@@ -1,0 +1,101 @@
+//! What sending to an endpoint takes, worked out once per endpoint and kept until it changes.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use super::{meters::EndpointMeters, refusal::Refusal};
+use crate::{
+    backends::direct_api::DirectTarget,
+    catalog::Served,
+    domain::{Echo, EndpointSettings},
+};
+
+/// An endpoint, ready to be sent to.
+#[derive(Debug)]
+pub struct Line {
+    served: Arc<Served>,
+    /// Its metrics.
+    pub meters: Arc<EndpointMeters>,
+    /// Where requests go, or why none can.
+    pub way: Result<Way, Refusal>,
+}
+
+/// How an endpoint is reached.
+#[derive(Debug)]
+pub enum Way {
+    /// Over HTTP.
+    Direct(Box<DirectTarget>),
+    /// By the built-in model.
+    Echo(Echo),
+}
+
+/// The lines of all endpoints that have been asked for.
+#[derive(Debug, Default)]
+pub struct Lines {
+    by_slug: RwLock<HashMap<String, Arc<Line>>>,
+}
+
+impl Lines {
+    /// The line to `served`, made anew when the catalogue has changed it.
+    #[must_use]
+    pub fn to(&self, served: &Arc<Served>) -> Arc<Line> {
+        let known = self.by_slug.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = known.get(&served.endpoint.slug)
+            && Arc::ptr_eq(&line.served, served)
+        {
+            return Arc::clone(line);
+        }
+        drop(known);
+        let line = Arc::new(Line::new(served));
+        let mut known = self.by_slug.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(served.endpoint.slug.clone(), Arc::clone(&line));
+        line
+    }
+}
+
+impl Line {
+    fn new(served: &Arc<Served>) -> Self {
+        Self {
+            served: Arc::clone(served),
+            meters: EndpointMeters::new(&served.endpoint),
+            way: Way::to(served),
+        }
+    }
+}
+
+impl Way {
+    fn to(served: &Served) -> Result<Self, Refusal> {
+        let slug = &served.endpoint.slug;
+        if let Some(reason) = &served.unusable {
+            tracing::debug!(endpoint = slug, reason, "an unusable endpoint was asked for");
+            return Err(Refusal::unavailable(
+                "endpoint_misconfigured",
+                format!(
+                    "Endpoint {slug} cannot be used at present; its operator has been told why."
+                ),
+                std::time::Duration::from_mins(1),
+            ));
+        }
+        match &served.endpoint.settings {
+            EndpointSettings::Echo(settings) => Ok(Self::Echo(settings.clone())),
+            EndpointSettings::DirectApi(settings) => {
+                DirectTarget::new(settings, served.api_key.as_ref())
+                    .map(|target| Self::Direct(Box::new(target)))
+                    .map_err(|reason| {
+                        tracing::warn!(endpoint = slug, "the endpoint cannot be used: {reason}");
+                        Refusal::bad_gateway(format!("Endpoint {slug} is not set up correctly."))
+                    })
+            }
+            other => Err(Refusal::new(
+                http::StatusCode::NOT_IMPLEMENTED,
+                "adapter_not_supported",
+                format!(
+                    "Inference through {} is not part of this version of figw.",
+                    other.adapter()
+                ),
+            )),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The account of one inference request: opened when its endpoint is known, closed exactly once.
+
+use std::{sync::Arc, time::Instant};
+
+use http::StatusCode;
+
+use super::{meters::EndpointMeters, refusal::Refusal, relay::usage::ReportedUsage};
+use crate::{
+    domain::{TokenCount, UsageRow},
+    store::RowWriter,
+};
+
+/// The status written when the caller hung up before any was sent (nginx's convention).
+pub const CALLER_HUNG_UP: u16 = 499;
+
+/// Bytes of text per token, for the rough count of a prompt or an answer that nobody counted.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// Counts requests from the choice of their endpoint to their end.
+#[derive(Debug, Clone, Default)]
+pub struct InFlight(Arc<()>);
+
+impl InFlight {
+    /// One more, until what is returned is dropped.
+    #[must_use]
+    pub fn enter(&self) -> Self {
+        self.clone()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
+}
+
+/// Where an account is written when it is closed.
+#[derive(Debug)]
+pub struct Books {
+    /// Takes the row.
+    pub sink: RowWriter,
+    /// The endpoint's metrics.
+    pub meters: Arc<EndpointMeters>,
+    /// Counts the request until its account is closed.
+    pub in_flight: InFlight,
+}
+
+/// An open account. Dropping it means that the caller hung up.
+#[derive(Debug)]
+pub struct Record {
+    row: Option<UsageRow>,
+    started: Instant,
+    books: Option<Books>,
+    /// What the back end reported so far.
+    pub usage: ReportedUsage,
+    prompt_bytes: u64,
+    events: u64,
+}
+
+impl Record {
+    /// Opens the account; `row` holds what is known from the request.
+    #[must_use]
+    pub fn open(row: UsageRow, started: Instant, prompt_bytes: u64, books: Books) -> Self {
+        books.meters.opened();
+        let usage = ReportedUsage::default();
+        Self { row: Some(row), started, books: Some(books), usage, prompt_bytes, events: 0 }
+    }
+
+    /// When the request's head had been read.
+    #[must_use]
+    pub const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The back end's answer has begun.
+    pub fn answered(&mut self, status: StatusCode) {
+        if let Some(row) = &mut self.row {
+            row.backend_status = Some(status.as_u16());
+        }
+    }
+
+    /// The status the caller is about to get.
+    pub fn replied(&mut self, status: StatusCode) {
+        if let Some(row) = &mut self.row {
+            row.status = status.as_u16();
+        }
+    }
+
+    /// A piece of the answer's body has come from the back end.
+    pub fn received(&mut self, events: u64) {
+        self.events += events;
+        if let Some(row) = &mut self.row
+            && row.first_byte_us.is_none()
+        {
+            row.first_byte_us = Some(micros_since(self.started));
+        }
+    }
+
+    /// A piece of the answer's body goes out to the caller.
+    pub fn sent(&mut self, bytes: usize) {
+        if let Some(row) = &mut self.row {
+            row.response_bytes += bytes as u64;
+        }
+    }
+
+    /// Closes the account of a request that got no answer, and hands the refusal on.
+    #[must_use]
+    pub fn refuse(mut self, refusal: Refusal) -> Refusal {
+        self.replied(refusal.status);
+        self.close(Some(refusal.message.clone()));
+        refusal
+    }
+
+    /// Closes the account; a second call does nothing.
+    pub fn close(&mut self, error: Option<String>) {
+        let (Some(mut row), Some(books)) = (self.row.take(), self.books.take()) else { return };
+        row.duration_us = micros_since(self.started);
+        row.error = error;
+        row.tokens = self.tokens(&row);
+        books.meters.closed(&row);
+        books.sink.record_usage(row);
+    }
+
+    /// Tokens as reported, or else estimated from what went by. A request that no back end began
+    /// to answer well used none.
+    fn tokens(&self, row: &UsageRow) -> TokenCount {
+        if !row.backend_status.is_some_and(|status| (200..300).contains(&status)) {
+            return TokenCount::default();
+        }
+        let completion = match (row.route.streams(), row.streamed) {
+            (false, _) => 0,
+            // Back ends send a token, now and then a few, in each event.
+            (true, true) => self.events,
+            (true, false) => row.response_bytes / BYTES_PER_TOKEN,
+        };
+        let prompt = self.prompt_bytes.div_ceil(BYTES_PER_TOKEN);
+        self.usage.or_estimate(TokenCount { prompt, completion, estimated: true })
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.close(Some("the caller hung up".to_owned()));
+    }
+}
+
+/// Whole microseconds since `start`.
+#[must_use]
+pub fn micros_since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,146 @@
+//! Why a request is not served, as the caller will read it.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::scan::Invalid;
+
+/// A request that is refused or failed before the first byte of an answer went out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// What was wrong and what to do, without anything secret.
+    pub message: String,
+    /// The part of the request it is about, such as `messages[0].role`.
+    pub param: Option<String>,
+    /// A word for programs, as OpenAI's API has them.
+    pub code: Option<&'static str>,
+    /// When trying again makes sense.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal with a status, a code and a message.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), param: None, code: Some(code), retry_after: None }
+    }
+
+    /// 401: no credentials, or none that are known.
+    pub fn unauthenticated(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
+    }
+
+    /// 403: known, but not allowed.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "permission_denied", message)
+    }
+
+    /// 404: no such thing.
+    pub fn not_found(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message)
+    }
+
+    /// 502: the back end failed.
+    pub fn bad_gateway(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "backend_failed", message)
+    }
+
+    /// 504: the back end was too slow.
+    pub fn too_slow(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "backend_timeout", message)
+    }
+
+    /// 503, with the time after which to try again.
+    pub fn unavailable(
+        code: &'static str,
+        message: impl Into<String>,
+        retry_after: Duration,
+    ) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message).retry_after(retry_after)
+    }
+
+    /// Names the part of the request it is about.
+    #[must_use]
+    pub fn param(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub const fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The error's class in OpenAI's words.
+    #[must_use]
+    pub fn openai_type(&self) -> &'static str {
+        match self.status.as_u16() {
+            401 => "authentication_error",
+            403 => "permission_error",
+            408 => "timeout_error",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            _ => "server_error",
+        }
+    }
+
+    /// The error's class in Anthropic's words.
+    #[must_use]
+    pub fn anthropic_type(&self) -> &'static str {
+        match self.status.as_u16() {
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            503 => "overloaded_error",
+            504 => "timeout_error",
+            400..=499 => "invalid_request_error",
+            _ => "api_error",
+        }
+    }
+
+    /// The error as JSON, in the shape of OpenAI's API.
+    #[must_use]
+    pub fn openai_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "error": {
+                "message": self.message,
+                "type": self.openai_type(),
+                "param": self.param,
+                "code": self.code,
+            }
+        })
+    }
+
+    /// The error as JSON, in the shape of Anthropic's API.
+    #[must_use]
+    pub fn anthropic_json(&self) -> serde_json::Value {
+        let message = match &self.param {
+            Some(param) if !self.message.contains(param.as_str()) => {
+                format!("{param}: {}", self.message)
+            }
+            _ => self.message.clone(),
+        };
+        serde_json::json!({
+            "type": "error",
+            "error": { "type": self.anthropic_type(), "message": message }
+        })
+    }
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            message: invalid.message,
+            param: invalid.param,
+            code: invalid.code,
+            retry_after: None,
+        }
+    }
+}

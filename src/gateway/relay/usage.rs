@@ -1,0 +1,171 @@
+//! Token counts as back ends report them, in the three shapes of the five routes.
+//!
+//! `prompt_tokens`/`completion_tokens` in chat, completions and embeddings;
+//! `input_tokens`/`output_tokens` in responses (under `response` in its stream) and messages
+//! (under `message` in its stream's first event, and then `output_tokens` alone).
+
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::domain::TokenCount;
+
+/// Counts seen so far; the last one of each kind holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReportedUsage {
+    prompt: Option<u64>,
+    completion: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+#[allow(clippy::struct_field_names, reason = "the names of the APIs")]
+struct Fields {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    // Anthropic counts what it read from or wrote to its cache beside `input_tokens`.
+    cache_creation_input_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Nested<'a> {
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+/// What one JSON document of an answer says about tokens.
+#[derive(Deserialize)]
+pub struct Document<'a> {
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response: Option<Nested<'a>>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    choices: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+impl<'a> Document<'a> {
+    /// Reads a JSON object, checking the syntax of all of it.
+    ///
+    /// # Errors
+    /// When `text` is not a JSON object.
+    pub fn parse(text: &'a [u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(text)
+    }
+
+    /// Whether this reports a failure in place of a part of the answer.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.error.is_some() && self.choices.is_none() && self.response.is_none()
+    }
+
+    /// Whether this is OpenAI's extra last chunk, which brings the usage and no choice.
+    #[must_use]
+    pub fn is_usage_only(&self) -> bool {
+        self.usage.is_some()
+            && self.choices.is_some_and(|choices| {
+                choices.get().bytes().filter(|b| !b.is_ascii_whitespace()).eq(*b"[]")
+            })
+    }
+}
+
+impl ReportedUsage {
+    /// Takes over what `document` reports.
+    pub fn note(&mut self, document: &Document<'_>) {
+        let nested = document.message.and_then(|raw| {
+            // `message` is an object in Anthropic's stream and a text in many errors.
+            serde_json::from_str::<Nested<'_>>(raw.get()).ok().and_then(|n| n.usage)
+        });
+        let usages = [nested, document.response.as_ref().and_then(|r| r.usage), document.usage];
+        for raw in usages.into_iter().flatten() {
+            if let Ok(fields) = serde_json::from_str::<Option<Fields>>(raw.get()) {
+                self.take(&fields.unwrap_or_default());
+            }
+        }
+    }
+
+    fn take(&mut self, fields: &Fields) {
+        let cached = fields.cache_creation_input_tokens.unwrap_or(0)
+            + fields.cache_read_input_tokens.unwrap_or(0);
+        let prompt = fields.prompt_tokens.or(fields.input_tokens.map(|n| n.saturating_add(cached)));
+        self.prompt = prompt.or(self.prompt);
+        self.completion = fields.completion_tokens.or(fields.output_tokens).or(self.completion);
+    }
+
+    /// The counts, with `estimate` where the back end said nothing.
+    #[must_use]
+    pub fn or_estimate(self, estimate: TokenCount) -> TokenCount {
+        match (self.prompt, self.completion) {
+            (None, None) => TokenCount { estimated: true, ..estimate },
+            // Embeddings report a prompt and no completion.
+            (prompt, completion) => TokenCount {
+                prompt: prompt.unwrap_or(estimate.prompt),
+                completion: completion.unwrap_or(0),
+                estimated: prompt.is_none(),
+            },
+        }
+    }
+}
+
+/// Whether `text` may hold a usage object. Cheap, and never wrong in saying no.
+#[must_use]
+pub fn mentions_usage(text: &[u8]) -> bool {
+    const NEEDLE: &[u8] = b"\"usage\"";
+    memmem::find_iter(text, NEEDLE).any(|at| {
+        let rest = &text[at + NEEDLE.len()..];
+        rest.iter()
+            .find(|b| !b.is_ascii_whitespace() && **b != b':')
+            // A buffer may end between the name and its value.
+            .is_none_or(|b| *b == b'{')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(texts: &[&str]) -> TokenCount {
+        let mut usage = ReportedUsage::default();
+        for text in texts {
+            usage.note(&Document::parse(text.as_bytes()).unwrap());
+        }
+        usage.or_estimate(TokenCount { prompt: 7, completion: 9, estimated: false })
+    }
+
+    fn reported(prompt: u64, completion: u64) -> TokenCount {
+        TokenCount { prompt, completion, estimated: false }
+    }
+
+    #[test]
+    fn every_shape_of_usage_is_read() {
+        let chat = r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+        assert_eq!(read(&[chat]), reported(3, 4));
+        let embedding = r#"{"data":[],"usage":{"prompt_tokens":5,"total_tokens":5}}"#;
+        assert_eq!(read(&[embedding]), reported(5, 0));
+        let response = r#"{"type":"response.completed","response":{"usage":{"input_tokens":1,"output_tokens":2}}}"#;
+        assert_eq!(read(&[response]), reported(1, 2));
+        let start = r#"{"message":{"usage":{"input_tokens":6,"cache_read_input_tokens":4,"output_tokens":1}}}"#;
+        let delta = r#"{"delta":{},"usage":{"output_tokens":12}}"#;
+        assert_eq!(read(&[start, delta]), reported(10, 12));
+    }
+
+    #[test]
+    fn silence_and_nonsense_become_an_estimate() {
+        for text in ["{}", r#"{"usage":null}"#, r#"{"usage":{"prompt_tokens":"many"}}"#] {
+            assert_eq!(read(&[text]), TokenCount { prompt: 7, completion: 9, estimated: true });
+        }
+    }
+
+    #[test]
+    fn a_null_usage_is_not_worth_parsing() {
+        assert!(!mentions_usage(br#"{"choices":[1],"usage": null}"#));
+        assert!(mentions_usage(br#"{"usage":null,"response":{"usage" : {"a":1}}}"#));
+    }
+}

@@ -1,0 +1,115 @@
+//! The admin listener: metrics and the operator's levers.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use subtle::ConstantTimeEq;
+use tokio::sync::Notify;
+use warp::{Filter, Reply, filters::BoxedFilter, reply::Response};
+
+use super::{App, error, with};
+use crate::gateway::Refusal;
+
+/// What the admin listener works on.
+#[derive(Debug)]
+pub struct Admin {
+    /// The public side.
+    pub app: Arc<App>,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// Asks for a reload of configuration and catalogue.
+    pub reload: Arc<Notify>,
+    /// Must be sent as a bearer token, when there is one.
+    pub token: Option<SecretString>,
+}
+
+/// `GET /metrics`, `GET /admin/status`, `POST /admin/{drain,undrain,reload}`.
+#[must_use]
+pub fn routes(admin: &Arc<Admin>) -> BoxedFilter<(Response,)> {
+    let admin_path = || warp::path("admin");
+    let get = |name: &'static str, handle: fn(&Admin) -> Response| {
+        route(admin, handle, warp::path(name).and(warp::path::end()).and(warp::get()).boxed())
+    };
+    let post = |name: &'static str, handle: fn(&Admin) -> Response| {
+        route(admin, handle, warp::path(name).and(warp::path::end()).and(warp::post()).boxed())
+    };
+    let levers = get("status", status)
+        .or(post("drain", |admin| {
+            admin.app.readiness.drain("drained by its operator");
+            tracing::info!("draining: /ready answers 503");
+            status(admin)
+        }))
+        .unify()
+        .or(post("undrain", |admin| {
+            admin.app.readiness.undrain();
+            tracing::info!("no longer draining");
+            status(admin)
+        }))
+        .unify()
+        .or(post("reload", |admin| {
+            admin.reload.notify_one();
+            error::json(StatusCode::ACCEPTED, &json!({ "reload": "requested" }))
+        }))
+        .unify();
+    get("metrics", metrics)
+        .or(admin_path().and(levers))
+        .unify()
+        .recover(error::recover)
+        .map(Reply::into_response)
+        .boxed()
+}
+
+fn route(
+    admin: &Arc<Admin>,
+    handle: fn(&Admin) -> Response,
+    path: BoxedFilter<()>,
+) -> BoxedFilter<(Response,)> {
+    path.and(with(Arc::clone(admin)))
+        .and(warp::header::headers_cloned())
+        .map(
+            move |admin: Arc<Admin>, headers: HeaderMap| {
+                if admin.admits(&headers) { handle(&admin) } else { refused() }
+            },
+        )
+        .boxed()
+}
+
+impl Admin {
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.token else { return true };
+        headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+            .is_some_and(|given| given.ct_eq(token.expose_secret().as_bytes()).into())
+    }
+}
+
+fn refused() -> Response {
+    let refusal = Refusal::unauthenticated(
+        "The admin listener asks for 'Authorization: Bearer TOKEN' with server.admin_token.",
+    );
+    error::response(&refusal, error::Shape::OpenAi)
+}
+
+fn metrics(admin: &Admin) -> Response {
+    let mut response = Response::new(admin.metrics.render().into());
+    let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    response
+}
+
+fn status(admin: &Admin) -> Response {
+    let readiness = &admin.app.readiness;
+    let body = json!({
+        "instance": readiness.instance,
+        "version": env!("CARGO_PKG_VERSION"),
+        "started_at": readiness.started_at,
+        "ready": readiness.is_ready(),
+        "draining": readiness.is_draining(),
+        "in_flight": admin.app.gateway.in_flight.count(),
+    });
+    error::json(StatusCode::OK, &body)
+}

@@ -1,0 +1,210 @@
+//! Is the process there, can it serve, and which clusters are up. None of it asks anybody: the
+//! answers come from what background tasks have noted, so they never hang with what they tell of.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use http::{HeaderValue, StatusCode, header};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+use warp::{Filter, filters::BoxedFilter, reply::Response};
+
+use super::{App, error, paths, with};
+use crate::{catalog::Catalog, store::RowWriter};
+
+/// What `/ready` is answered from.
+#[derive(Debug)]
+pub struct Readiness {
+    /// The name of this instance, for its operator.
+    pub instance: String,
+    /// When the process began.
+    pub started_at: Timestamp,
+    catalog: Arc<Catalog>,
+    rows: RowWriter,
+    draining: RwLock<Option<Draining>>,
+}
+
+/// Why and since when an instance asks not to be sent requests.
+#[derive(Debug, Clone)]
+struct Draining {
+    since: Timestamp,
+    reason: &'static str,
+}
+
+/// The state of one check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Degraded,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    state: State,
+    since: Timestamp,
+    reason: Option<String>,
+}
+
+impl Readiness {
+    /// Ready from now on.
+    #[must_use]
+    pub fn new(instance: String, catalog: Arc<Catalog>, rows: RowWriter) -> Self {
+        let started_at = Timestamp::now();
+        Self { instance, started_at, catalog, rows, draining: RwLock::default() }
+    }
+
+    /// Asks not to be sent requests any more; those that come are served all the same.
+    pub fn drain(&self, reason: &'static str) {
+        let mut draining = self.draining.write().unwrap_or_else(PoisonError::into_inner);
+        draining.get_or_insert(Draining { since: Timestamp::now(), reason });
+    }
+
+    /// Takes requests again.
+    pub fn undrain(&self) {
+        *self.draining.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether it asks not to be sent requests.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Whether `/ready` answers 200.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.report().0.is_success()
+    }
+
+    fn checks(&self) -> [Check; 4] {
+        [self.serving(), self.database(), self.rows(), self.endpoints()]
+    }
+
+    fn ok(&self, name: &'static str) -> Check {
+        Check { name, state: State::Ok, since: self.started_at, reason: None }
+    }
+
+    fn serving(&self) -> Check {
+        let draining = self.draining.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match draining {
+            None => self.ok("serving"),
+            Some(Draining { since, reason }) => Check {
+                name: "serving",
+                state: State::Failed,
+                since,
+                reason: Some(reason.to_owned()),
+            },
+        }
+    }
+
+    fn database(&self) -> Check {
+        match self.catalog.trouble() {
+            None => self.ok("database"),
+            Some(trouble) => Check {
+                name: "database",
+                state: State::Degraded,
+                since: trouble.since,
+                reason: Some(trouble.error.clone()),
+            },
+        }
+    }
+
+    fn rows(&self) -> Check {
+        let state = self.rows.state();
+        if state.is_well() {
+            return self.ok("rows");
+        }
+        let error = state.spool_error.or(state.last_error).unwrap_or_default();
+        Check {
+            name: "rows",
+            state: State::Degraded,
+            since: state.since.unwrap_or(self.started_at),
+            reason: Some(format!("{error}; {} rows wait in the spool", state.spool_rows)),
+        }
+    }
+
+    fn endpoints(&self) -> Check {
+        let snapshot = self.catalog.load();
+        let usable = snapshot.endpoints().iter().any(|served| {
+            served.endpoint.enabled
+                && served.unusable.is_none()
+                && served.cluster.maintenance.is_none()
+        });
+        if usable {
+            return self.ok("endpoints");
+        }
+        Check {
+            name: "endpoints",
+            state: State::Degraded,
+            since: self.started_at,
+            reason: Some("no endpoint can be used: none is enabled outside maintenance".to_owned()),
+        }
+    }
+
+    fn report(&self) -> (StatusCode, Value) {
+        let checks = self.checks();
+        let (status, word) = if checks.iter().any(|check| check.state == State::Failed) {
+            (StatusCode::SERVICE_UNAVAILABLE, "unready")
+        } else if checks.iter().any(|check| check.state == State::Degraded) {
+            (StatusCode::OK, "degraded")
+        } else {
+            (StatusCode::OK, "ready")
+        };
+        let body = json!({ "status": word, "instance": self.instance, "checks": checks });
+        (status, body)
+    }
+}
+
+/// `GET /health`, `/ready`, `/resource_server/health`, `/resource_server/status`.
+pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    let first = || warp::path(paths::FIRST_PREFIX);
+    let here = || warp::path::end().and(warp::get());
+    let health = warp::path("health")
+        .and(here())
+        .or(first().and(warp::path("health")).and(here()))
+        .unify()
+        .map(|| never_cached(error::json(StatusCode::OK, &json!({ "status": "ok" }))));
+    let ready = warp::path("ready").and(here()).and(with(Arc::clone(app))).map(|app: Arc<App>| {
+        let (status, body) = app.readiness.report();
+        never_cached(error::json(status, &body))
+    });
+    let status = first().and(warp::path("status")).and(here()).and(with(Arc::clone(app))).map(
+        |app: Arc<App>| never_cached(error::json(StatusCode::OK, &clusters(&app.gateway.catalog))),
+    );
+    health.or(ready).unify().or(status).unify().boxed()
+}
+
+/// Every cluster that is open to all, and whether it is up.
+fn clusters(catalog: &Catalog) -> Value {
+    let snapshot = catalog.load();
+    let clusters: serde_json::Map<_, _> = snapshot
+        .clusters()
+        .filter(|cluster| cluster.access.is_open())
+        .map(|cluster| {
+            let usable = snapshot.endpoints().iter().any(|served| {
+                served.cluster.name == cluster.name
+                    && served.endpoint.enabled
+                    && served.unusable.is_none()
+            });
+            let state = match &cluster.maintenance {
+                Some(maintenance) => json!({
+                    "status": "maintenance",
+                    "notice": maintenance.notice,
+                    "since": maintenance.since,
+                }),
+                None => json!({ "status": if usable { "up" } else { "down" } }),
+            };
+            (cluster.name.clone(), state)
+        })
+        .collect();
+    json!({ "clusters": clusters })
+}
+
+fn never_cached(mut response: Response) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+    response
+}

@@ -1,0 +1,100 @@
+//! Signals, and stopping in order: unready, grace, no new connections, the rest up to a deadline.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+    task::JoinHandle,
+    time::sleep,
+};
+
+use crate::http::{App, server::Stop};
+
+/// What stopping takes.
+pub(super) struct Stopping {
+    /// What is served.
+    pub(super) app: Arc<App>,
+    /// Stops the listeners.
+    pub(super) stop: Stop,
+    /// How long `/ready` says no before the listener closes.
+    pub(super) grace: Duration,
+    /// How long requests in flight may then take.
+    pub(super) deadline: Duration,
+    /// Notified on SIGHUP.
+    pub(super) reload: Arc<Notify>,
+}
+
+/// The signals that end the process.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+impl Stopping {
+    /// Waits for the first signal to end, then stops `servers` in order. A second signal ends the
+    /// process at once.
+    ///
+    /// # Errors
+    /// When the operating system refuses a signal handler.
+    pub(super) async fn run(self, mut servers: JoinHandle<()>) -> std::io::Result<()> {
+        let mut ends = Ends {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
+        let mut hangups = signal(SignalKind::hangup())?;
+        let first = loop {
+            tokio::select! {
+                _ = hangups.recv() => self.reload.notify_one(),
+                name = ends.next() => break name,
+            }
+        };
+        tracing::info!(signal = first, grace = ?self.grace, "stopping: /ready answers 503");
+        self.app.readiness.drain("stopping");
+        tokio::select! {
+            () = self.wind_down(&mut servers) => {}
+            second = ends.next() => {
+                tracing::warn!(signal = second, "stopping at once");
+                // Rows are in the spool or lost with the requests that are cut.
+                std::process::exit(1);
+            }
+        }
+        Ok(())
+    }
+
+    async fn wind_down(&self, servers: &mut JoinHandle<()>) {
+        sleep(self.grace).await;
+        self.stop.soft.cancel();
+        let in_flight = self.app.gateway.in_flight.count();
+        tracing::info!(in_flight, "no longer accepting connections");
+        let finished = tokio::time::timeout(self.deadline, &mut *servers).await;
+        if finished.is_err() {
+            let in_flight = self.app.gateway.in_flight.count();
+            tracing::warn!(in_flight, "cutting requests: server.drain_timeout is over");
+        }
+        self.stop.hard.cancel();
+        if finished.is_err() {
+            let _ = servers.await;
+        }
+        self.wait_for_accounts().await;
+    }
+
+    /// Cut connections close their accounts as their tasks are dropped, a moment later.
+    async fn wait_for_accounts(&self) {
+        for _ in 0..100 {
+            if self.app.gateway.in_flight.count() == 0 {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! `figw serve`: put the parts together, run them, stop them in order.
+
+pub mod dev;
+mod lifecycle;
+mod reload;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::SecretString;
+use tokio::{net::TcpListener, sync::Notify};
+
+use crate::{
+    backends::direct_api::{ClientOptions, DirectClient},
+    catalog::{self, Catalog, snapshot::ResolveSecret},
+    config::{Config, ConfigError, Loaded, secret},
+    gateway::{Budgets, Gateway, InFlight, Settings, lines::Lines},
+    http::{
+        self, App, Readiness,
+        admin::Admin,
+        server::{Limits, Stop, bind},
+    },
+    limits::RequestLimits,
+    ops::database,
+    store::{RowWriter, Store, StoreError, WriterOptions},
+    telemetry::{self, logs::LevelHandle},
+};
+
+/// Connections that the admin listener serves at the same time.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// How long an idle connection is kept. Longer than the 60 s after which nginx closes its own idle
+/// connections to an upstream, so that nginx never sends into one that is just being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long the last rows may take to be written at the end.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why the gateway does not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration does not allow it.
+    #[error("{0}")]
+    Configuration(String),
+    /// Anything else.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+/// Reads the configuration anew.
+pub type Reread = Box<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
+
+/// What `serve` starts with.
+pub struct Start {
+    /// The configuration.
+    pub config: Config,
+    /// Reads it again on SIGHUP; `None` when there is no file behind it.
+    pub reread: Option<Reread>,
+    /// Changes the log level on SIGHUP.
+    pub level: LevelHandle,
+    /// The store, when it is open already.
+    pub store: Option<Arc<dyn Store>>,
+    /// Said on standard output once requests are served.
+    pub greeting: Option<String>,
+}
+
+/// Runs the gateway until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, in one line that says what to do.
+pub async fn serve(start: Start) -> Result<(), ServeError> {
+    let Start { config, reread, level, store, greeting } = start;
+    refuse_unsupported(&config)?;
+    for key in config.not_yet_in_effect() {
+        tracing::warn!("{key} is set, but this version of figw does not use it yet");
+    }
+    let metrics = telemetry::metrics::install()?;
+    let store = match store {
+        Some(store) => store,
+        None => open_store(&config).await?,
+    };
+    let resolve: Arc<ResolveSecret<'static>> = Arc::new(resolve_secret);
+    let snapshot =
+        catalog::watch::load(&*store, &*resolve).await.context("cannot read the catalogue")?;
+    if snapshot.key_count() == 0 {
+        return Err(ServeError::Configuration(
+            "nobody could be let in: there is no API key; make one with `figw key create --name NAME --user USER`"
+                .to_owned(),
+        ));
+    }
+    let catalog = Arc::new(Catalog::new(snapshot));
+
+    // Bound before anything is started, so that a taken port leaves nothing to undo.
+    let public = bind(config.server.listen, "server.listen")?;
+    let admin = bind(config.server.admin_listen, "server.admin_listen")?;
+    let instance = instance_name(&config);
+    make_state_dir(&config.server.state_dir)?;
+    let writer = RowWriter::start(Arc::clone(&store), writer_options(&config, &instance));
+    let app = Arc::new(App {
+        readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
+        gateway: gateway(&config, Arc::clone(&catalog), &writer),
+    });
+
+    let reload = Arc::new(Notify::new());
+    let refresh = Arc::new(Notify::new());
+    tokio::spawn(catalog::watch::follow(catalog, store, resolve, Arc::clone(&refresh)));
+    tokio::spawn(telemetry::metrics::keep_up(metrics.clone()));
+    tokio::spawn(forget_idle_users(Arc::clone(&app)));
+    tokio::spawn(
+        reload::Reload { reread, level, running: config.clone(), app: Arc::clone(&app), refresh }
+            .follow(Arc::clone(&reload)),
+    );
+    let stop = Stop::default();
+    let servers = listen(&config, &app, (public, admin), metrics, Arc::clone(&reload), &stop)?;
+    tracing::info!(
+        listen = %config.server.listen,
+        admin = %config.server.admin_listen,
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
+    if let Some(greeting) = greeting {
+        greet(&greeting);
+    }
+
+    let stopping = lifecycle::Stopping {
+        app,
+        stop,
+        grace: config.server.drain_grace,
+        deadline: config.server.drain_timeout,
+        reload,
+    };
+    stopping.run(servers).await.context("cannot listen for signals")?;
+    writer.flush_and_stop(FLUSH_DEADLINE).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What must not be passed over in silence.
+fn refuse_unsupported(config: &Config) -> Result<(), ServeError> {
+    if config.server.tls.is_set() {
+        return Err(ServeError::Configuration(
+            "server.tls is set, but this version of figw does not speak TLS itself; remove it and put nginx in front"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+    let options =
+        database::options(config).map_err(|error| ServeError::Configuration(error.to_string()))?;
+    match database::open(&options).await {
+        Ok(store) => Ok(store),
+        Err(StoreError::Invalid(message)) => Err(ServeError::Configuration(message)),
+        Err(error) => Err(ServeError::Failed(error.into())),
+    }
+}
+
+fn resolve_secret(source: &crate::domain::SecretSource) -> Result<SecretString, String> {
+    secret::reveal("api_key", source).map_err(|error| error.to_string())
+}
+
+fn make_state_dir(path: &Path) -> anyhow::Result<()> {
+    let probe = path.join(".writable");
+    std::fs::create_dir_all(path)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe))
+        .with_context(|| {
+            format!(
+                "cannot write to {}; set server.state_dir to a directory where figw may write",
+                path.display()
+            )
+        })
+}
+
+fn writer_options(config: &Config, instance: &str) -> WriterOptions {
+    WriterOptions {
+        flush_interval: config.database.flush_interval,
+        ..WriterOptions::new(config.server.state_dir.join("spool"), instance)
+    }
+}
+
+fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gateway {
+    let limits = RequestLimits::new(config.limits.requests_per_second_per_user);
+    Gateway {
+        catalog,
+        rows: writer.clone(),
+        client: DirectClient::new(ClientOptions {
+            connect_timeout: config.gateway.connect_timeout,
+            max_idle_per_host: config.gateway.max_idle_per_host as usize,
+        }),
+        settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
+        lines: Lines::default(),
+        in_flight: InFlight::default(),
+    }
+}
+
+fn settings(config: &Config, limits: Arc<RequestLimits>) -> Settings {
+    Settings {
+        limits,
+        budgets: Budgets {
+            first_byte: config.gateway.first_byte_timeout,
+            idle: config.gateway.idle_timeout,
+            total: config.gateway.request_timeout,
+        },
+        max_body_bytes: usize::try_from(config.server.max_body_bytes).unwrap_or(usize::MAX),
+        body_timeout: config.server.body_timeout,
+    }
+}
+
+/// Starts both listeners. The admin listener goes on until the very end, so that the operator sees
+/// how the other one drains.
+fn listen(
+    config: &Config,
+    app: &Arc<App>,
+    (public, admin): (TcpListener, TcpListener),
+    metrics: PrometheusHandle,
+    reload: Arc<Notify>,
+    stop: &Stop,
+) -> Result<tokio::task::JoinHandle<()>, ServeError> {
+    let token = config.server.admin_token.as_ref().map(crate::config::Secret::reveal).transpose();
+    let token = token.map_err(|error| ServeError::Configuration(error.to_string()))?;
+    let limits = Limits {
+        max_connections: config.server.max_connections as usize,
+        header_timeout: config.server.header_timeout,
+        keep_alive: KEEP_ALIVE,
+    };
+    let admin_limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
+    let levers = Arc::new(Admin { app: Arc::clone(app), metrics, reload, token });
+    let admin_stop = Stop { soft: stop.hard.clone(), hard: stop.hard.clone() };
+    tokio::spawn(http::server::serve(
+        admin,
+        http::admin::routes(&levers),
+        admin_limits,
+        admin_stop,
+    ));
+    Ok(tokio::spawn(http::server::serve(public, http::public(app), limits, stop.clone())))
+}
+
+async fn forget_idle_users(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(Duration::from_mins(1));
+    loop {
+        ticks.tick().await;
+        app.gateway.settings.load().limits.forget_idle();
+    }
+}
+
+/// The configured instance with this listener, or else the machine's name with the port.
+fn instance_name(config: &Config) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "figw" } else { host.trim() };
+    format!("{host}:{}", config.server.listen.port())
+}
+
+#[allow(clippy::print_stdout, reason = "the greeting is the result of `serve --dev`")]
+fn greet(greeting: &str) {
+    println!("{greeting}");
+}

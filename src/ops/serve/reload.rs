@@ -1,0 +1,87 @@
+//! SIGHUP and `POST /admin/reload`: configuration and catalogue, read anew while serving.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::{Reread, settings};
+use crate::{config::Config, http::App, limits::RequestLimits, telemetry::logs::LevelHandle};
+
+/// What a reload works on.
+pub(super) struct Reload {
+    /// Reads the configuration; `None` when there is no file behind it.
+    pub(super) reread: Option<Reread>,
+    /// Changes the log level.
+    pub(super) level: LevelHandle,
+    /// The configuration in effect.
+    pub(super) running: Config,
+    /// What is served.
+    pub(super) app: Arc<App>,
+    /// Makes the catalogue be read anew, with its secrets.
+    pub(super) refresh: Arc<Notify>,
+}
+
+impl Reload {
+    /// Reloads each time `asked` is notified.
+    pub(super) async fn follow(mut self, asked: Arc<Notify>) {
+        loop {
+            asked.notified().await;
+            self.refresh.notify_one();
+            self.configuration();
+        }
+    }
+
+    /// A file that cannot be used changes nothing.
+    fn configuration(&mut self) {
+        let Some(reread) = &self.reread else { return };
+        match reread() {
+            Ok(loaded) => self.take(loaded.config),
+            Err(error) => {
+                tracing::error!("reload refused, the old configuration stays in effect: {error}");
+            }
+        }
+    }
+
+    fn take(&mut self, new: Config) {
+        for section in needs_restart(&self.running, &new) {
+            tracing::warn!("{section} has changed; the change takes effect at the next start");
+        }
+        if let Err(error) = self.level.apply(&new.logging) {
+            tracing::error!("reload: {error}");
+        }
+        let gateway = &self.app.gateway;
+        // Allowances under way are kept unless the limit itself has changed.
+        let limits = if self.running.limits == new.limits {
+            Arc::clone(&gateway.settings.load().limits)
+        } else {
+            Arc::new(RequestLimits::new(new.limits.requests_per_second_per_user))
+        };
+        gateway.settings.store(Arc::new(settings(&new, limits)));
+        self.running = new;
+        tracing::info!("configuration reloaded");
+    }
+}
+
+/// Keys whose change a running process cannot follow.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (a, b) = (&old.server, &new.server);
+    let changed = [
+        ("server.listen", a.listen != b.listen),
+        ("server.admin_listen", a.admin_listen != b.admin_listen),
+        ("server.admin_token", a.admin_token != b.admin_token),
+        ("server.state_dir", a.state_dir != b.state_dir),
+        ("server.header_timeout", a.header_timeout != b.header_timeout),
+        ("server.max_connections", a.max_connections != b.max_connections),
+        ("server.worker_threads", a.worker_threads != b.worker_threads),
+        ("server.drain_grace", a.drain_grace != b.drain_grace),
+        ("server.drain_timeout", a.drain_timeout != b.drain_timeout),
+        ("database", old.database != new.database),
+        ("gateway.connect_timeout", old.gateway.connect_timeout != new.gateway.connect_timeout),
+        (
+            "gateway.max_idle_per_host",
+            old.gateway.max_idle_per_host != new.gateway.max_idle_per_host,
+        ),
+        ("logging.format", old.logging.format != new.logging.format),
+    ];
+    changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+}
