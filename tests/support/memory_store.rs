@@ -1,9 +1,7 @@
 //! A store that lives in memory, may be switched off, and can lose races on purpose.
 
-use std::sync::Arc;
-
 use std::sync::{
-    Mutex, MutexGuard,
+    Arc, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
