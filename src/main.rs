@@ -11,11 +11,10 @@ use figw::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
     let verbosity = cli.global.verbosity();
-    match run(cli, verbosity).await {
+    match run(cli, verbosity) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::NotGood) => ExitCode::FAILURE,
         Err(failure) => {
@@ -25,9 +24,10 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli, verbosity: logs::Verbosity) -> Result<Outcome, Failure> {
+fn run(cli: Cli, verbosity: logs::Verbosity) -> Result<Outcome, Failure> {
     if !cli.command.sets_up_logs() {
         logs::init_command(verbosity).map_err(Failure::usage)?;
     }
-    cli.command.run(&Context { global: cli.global }).await
+    let context = Context { global: cli.global };
+    cli.command.runtime(&context)?.block_on(cli.command.run(&context))
 }

@@ -161,7 +161,7 @@ async fn rows_the_database_refuses_do_not_block_the_others() {
     );
     let spool = directory.path().join("spool");
     let writer = RowWriter::start(store, writer_options(&spool));
-    writer.record_usage(UsageRow { model: "poison".to_owned(), ..usage(now()) });
+    writer.record_usage(UsageRow { model: "poison".into(), ..usage(now()) });
     tokio::time::sleep(Duration::from_millis(500)).await;
     writer.record_usage(usage(now()));
     eventually("the segment is moved aside", || writer.state().rejected_segments == 1).await;

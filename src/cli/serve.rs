@@ -1,5 +1,7 @@
 //! `figw serve`
 
+use std::num::NonZeroUsize;
+
 use clap::Args;
 use reqwest::Url;
 
@@ -27,6 +29,15 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// How many threads the configuration asks for; `None` for one per processor core.
+    ///
+    /// # Errors
+    /// When the configuration is wrong.
+    pub fn worker_threads(&self, context: &Context) -> Result<Option<NonZeroUsize>, Failure> {
+        let config = if self.dev { dev_config()? } else { context.config()?.config };
+        Ok(NonZeroUsize::new(config.server.worker_threads as usize))
+    }
+
     /// Runs until stopped.
     ///
     /// # Errors
@@ -41,7 +52,7 @@ impl ServeArgs {
         if context.global.config.is_some() {
             return Err(Failure::usage("--dev takes no configuration file; leave --config out"));
         }
-        let config = Config::load_from(None, std::env::vars_os()).map_err(Failure::usage)?.config;
+        let config = dev_config()?;
         let level = logs::init_server(&config.logging, context.global.verbosity())
             .map_err(Failure::usage)?;
         let dev = dev::prepare(config, self.backend.as_ref()).await?;
@@ -53,6 +64,11 @@ impl ServeArgs {
             greeting: Some(dev.greeting),
         })
     }
+}
+
+/// Built-in values with the environment on top: `--dev` reads no file.
+fn dev_config() -> Result<Config, Failure> {
+    Ok(Config::load_from(None, std::env::vars_os()).map_err(Failure::usage)?.config)
 }
 
 fn from_file(context: &Context) -> Result<Start, Failure> {

@@ -3,6 +3,8 @@
 //! A request is written exactly once: as a [`UsageRow`] when it was meant for a model that the
 //! caller may use, and as an [`AccessRow`] when it was any other request of a known caller.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,7 +22,7 @@ pub struct TokenCount {
     pub estimated: bool,
 }
 
-/// One inference request.
+/// One inference request. Names that many rows have in common are shared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageRow {
     /// `UUIDv7`; what makes writing it twice harmless.
@@ -30,17 +32,17 @@ pub struct UsageRow {
     /// When its head had been read.
     pub started_at: Timestamp,
     /// The user it is accounted to.
-    pub user: String,
+    pub user: Arc<str>,
     /// The API key used.
     pub key_id: Option<Uuid>,
     /// The cluster that was to answer.
-    pub cluster: String,
+    pub cluster: Arc<str>,
     /// The framework on it.
-    pub framework: String,
+    pub framework: Arc<str>,
     /// The endpoint's slug.
-    pub endpoint: String,
+    pub endpoint: Arc<str>,
     /// The model that was asked for.
-    pub model: String,
+    pub model: Arc<str>,
     /// The route.
     pub route: Route,
     /// Whether a stream was asked for.
@@ -73,7 +75,7 @@ pub struct AccessRow {
     /// When its head had been read.
     pub started_at: Timestamp,
     /// The user.
-    pub user: String,
+    pub user: Arc<str>,
     /// The API key used.
     pub key_id: Option<Uuid>,
     /// The HTTP method.

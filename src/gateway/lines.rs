@@ -9,17 +9,49 @@ use super::{meters::EndpointMeters, refusal::Refusal};
 use crate::{
     backends::direct_api::DirectTarget,
     catalog::Served,
-    domain::{Echo, EndpointSettings},
+    domain::{Echo, Endpoint, EndpointSettings},
 };
 
 /// An endpoint, ready to be sent to.
 #[derive(Debug)]
 pub struct Line {
     served: Arc<Served>,
+    /// What its rows are labelled with.
+    pub names: Names,
     /// Its metrics.
     pub meters: Arc<EndpointMeters>,
     /// Where requests go, or why none can.
     pub way: Result<Way, Refusal>,
+}
+
+/// Names that all rows of an endpoint share.
+#[derive(Debug)]
+pub struct Names {
+    /// The cluster's name.
+    pub cluster: Arc<str>,
+    /// The framework's name.
+    pub framework: Arc<str>,
+    /// The endpoint's slug.
+    pub endpoint: Arc<str>,
+    /// The endpoint's own model name.
+    model: Arc<str>,
+}
+
+impl Names {
+    fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            cluster: endpoint.cluster.as_str().into(),
+            framework: endpoint.framework.as_str().into(),
+            endpoint: endpoint.slug.as_str().into(),
+            model: endpoint.model.as_str().into(),
+        }
+    }
+
+    /// The name that was asked for, which differs from the endpoint's under a federation.
+    #[must_use]
+    pub fn model_asked_for(&self, asked: &str) -> Arc<str> {
+        if *self.model == *asked { Arc::clone(&self.model) } else { asked.into() }
+    }
 }
 
 /// How an endpoint is reached.
@@ -59,6 +91,7 @@ impl Line {
     fn new(served: &Arc<Served>) -> Self {
         Self {
             served: Arc::clone(served),
+            names: Names::of(&served.endpoint),
             meters: EndpointMeters::new(&served.endpoint),
             way: Way::to(served),
         }

@@ -17,8 +17,8 @@ pub struct EndpointMeters {
 }
 
 struct RouteMeters {
-    /// By the status' first digit, 1 to 5.
-    requests: [Counter; 5],
+    /// By the status' first digit, 2 to 5.
+    requests: [Counter; 4],
     duration: Histogram,
     first_byte: Histogram,
     input_tokens: Histogram,
@@ -51,7 +51,7 @@ impl EndpointMeters {
     pub fn closed(&self, row: &UsageRow) {
         self.in_flight.decrement(1.0);
         let meters = &self.routes[row.route as usize];
-        if let Some(class) = meters.requests.get(usize::from(row.status / 100).wrapping_sub(1)) {
+        if let Some(class) = meters.requests.get(usize::from(row.status / 100).wrapping_sub(2)) {
             class.increment(1);
         }
         meters.duration.record(seconds(row.duration_us));
@@ -72,7 +72,7 @@ impl RouteMeters {
             ("gen_ai_request_model", endpoint.model.clone()),
             ("gen_ai_operation_name", operation(route).to_owned()),
         ];
-        let requests = ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|class| {
+        let requests = ["2xx", "3xx", "4xx", "5xx"].map(|class| {
             let mut labels = labels.to_vec();
             labels.push(("status", class.to_owned()));
             counter!("figw_requests_total", &labels)

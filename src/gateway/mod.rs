@@ -29,7 +29,7 @@ pub use reply::{Reply, ReplyBody};
 use self::{
     lines::{Line, Lines, Way},
     record::{Books, CALLER_HUNG_UP, Record, micros_since},
-    scan::{Scan, splice::splice},
+    scan::{Invalid, Scan, splice::splice},
 };
 use crate::{
     backends::{Answer, BackendError, Call, direct_api::DirectClient, echo, headers},
@@ -38,6 +38,9 @@ use crate::{
     limits::RequestLimits,
     store::RowWriter,
 };
+
+/// Bodies from this size on, in bytes, are scanned aside.
+const LONG_BODY: usize = 256 * 1024;
 
 /// Everything that serving a request takes; shared by all connections.
 #[derive(Debug)]
@@ -121,7 +124,7 @@ impl Gateway {
     /// # Errors
     /// Why it is not served.
     pub async fn infer(&self, request: Inference) -> Result<Reply, Refusal> {
-        let scan = match scan::scan(request.route, &request.body) {
+        let scan = match scanned(request.route, &request.body) {
             Ok(scan) => scan,
             Err(invalid) => {
                 let refusal = Refusal::from(invalid);
@@ -137,7 +140,7 @@ impl Gateway {
             self.record_refusal(&request.head, &request.caller, Some(&scan.model), refusal);
         })?;
         let line = self.lines.to(&served);
-        let mut record = self.open_record(&request, &scan, &served, &line);
+        let mut record = self.open_record(&request, &scan, &line);
         match self.send(&request, &scan, &served, &line, &mut record).await {
             Ok((answer, budgets)) => {
                 let hide_usage = scan.usage_edit.is_some();
@@ -160,7 +163,7 @@ impl Gateway {
             id: Uuid::now_v7(),
             request_id: head.request_id.to_str().unwrap_or_default().to_owned(),
             started_at: head.started_at,
-            user: caller.user.as_ref().to_owned(),
+            user: Arc::clone(&caller.user),
             key_id: caller.key_id,
             method: head.method.to_string(),
             path: head.path.clone(),
@@ -182,24 +185,18 @@ impl Gateway {
         self.record_access(head, caller, refusal.status, model, Some(&refusal.message));
     }
 
-    fn open_record(
-        &self,
-        request: &Inference,
-        scan: &Scan<'_>,
-        served: &Served,
-        line: &Line,
-    ) -> Record {
-        let endpoint = &served.endpoint;
+    fn open_record(&self, request: &Inference, scan: &Scan<'_>, line: &Line) -> Record {
+        let names = &line.names;
         let row = UsageRow {
             id: Uuid::now_v7(),
             request_id: request.head.request_id.to_str().unwrap_or_default().to_owned(),
             started_at: request.head.started_at,
-            user: request.caller.user.as_ref().to_owned(),
+            user: Arc::clone(&request.caller.user),
             key_id: request.caller.key_id,
-            cluster: endpoint.cluster.clone(),
-            framework: endpoint.framework.clone(),
-            endpoint: endpoint.slug.clone(),
-            model: scan.model.as_ref().to_owned(),
+            cluster: Arc::clone(&names.cluster),
+            framework: Arc::clone(&names.framework),
+            endpoint: Arc::clone(&names.endpoint),
+            model: names.model_asked_for(&scan.model),
             route: request.route,
             streamed: scan.stream,
             status: CALLER_HUNG_UP,
@@ -253,6 +250,15 @@ impl Gateway {
             .map_err(|error| failed(served, &error))?;
         record.answered(answer.status);
         Ok((answer, budgets))
+    }
+}
+
+/// A long body takes milliseconds to scan, which other requests of the thread must not wait for.
+fn scanned(route: Route, body: &[u8]) -> Result<Scan<'_>, Invalid> {
+    if body.len() > LONG_BODY {
+        tokio::task::block_in_place(|| scan::scan(route, body))
+    } else {
+        scan::scan(route, body)
     }
 }
 

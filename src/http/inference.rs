@@ -64,21 +64,22 @@ const fn shape(route: Route) -> error::Shape {
 }
 
 fn response(reply: Reply) -> Response {
+    let mut headers = reply.headers;
     let mut response = match reply.body {
         ReplyBody::Whole(bytes) => Response::new(bytes.into()),
-        ReplyBody::Events(events) => streamed(*events),
+        ReplyBody::Events(events) => {
+            stream_headers(&mut headers);
+            warp::reply::stream(*events).into_response()
+        }
         ReplyBody::Long(rest) => warp::reply::stream(*rest).into_response(),
     };
     *response.status_mut() = reply.status;
-    response.headers_mut().extend(reply.headers);
+    *response.headers_mut() = headers;
     response
 }
 
-fn streamed(events: crate::gateway::relay::EventRelay) -> Response {
-    let mut response = warp::reply::stream(events).into_response();
-    let headers = response.headers_mut();
+fn stream_headers(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // nginx would otherwise gather a stream before passing it on.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
 }
