@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt, pin_mut};
 use http::{HeaderMap, StatusCode, header};
 
@@ -27,7 +27,7 @@ where
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large(limit));
     }
-    let mut gathered = Gathered::new(announced.and_then(|n| usize::try_from(n).ok()));
+    let mut gathered = Gathered::new(announced.and_then(|n| usize::try_from(n).ok()), limit);
     pin_mut!(body);
     loop {
         let next = tokio::time::timeout(pause, body.next()).await.map_err(|_| too_slow(pause))?;
@@ -36,53 +36,63 @@ where
             Some(Err(_)) => return Err(broken()),
             Some(Ok(piece)) => piece,
         };
-        if gathered.length + piece.remaining() > limit {
+        if gathered.len() + piece.remaining() > limit {
             return Err(too_large(limit));
         }
         gathered.push(piece.copy_to_bytes(piece.remaining()));
     }
 }
 
-/// A body's pieces. With an announced length they are put straight into their final place;
-/// without one they are kept apart until the end, so that growing never doubles them.
+/// A body's bytes so far, put straight into their final place.
 struct Gathered {
-    length: usize,
+    /// A short body comes in one piece, which is then the body.
+    first: Bytes,
+    whole: Vec<u8>,
     announced: Option<usize>,
-    whole: BytesMut,
-    pieces: Vec<Bytes>,
+    limit: usize,
 }
 
+/// Up to this size a body of unknown length grows by doubling.
+const GROWS_BY_DOUBLING: usize = 256 * 1024;
+
 impl Gathered {
-    fn new(announced: Option<usize>) -> Self {
-        Self { length: 0, announced, whole: BytesMut::new(), pieces: Vec::new() }
+    const fn new(announced: Option<usize>, limit: usize) -> Self {
+        Self { first: Bytes::new(), whole: Vec::new(), announced, limit }
+    }
+
+    const fn len(&self) -> usize {
+        self.first.len() + self.whole.len()
     }
 
     fn push(&mut self, piece: Bytes) {
-        self.length += piece.len();
-        match self.announced {
-            // A short body comes in one piece, which is then the body.
-            Some(length) if piece.len() < length => {
-                if self.whole.is_empty() {
-                    self.whole.reserve(length);
-                }
-                self.whole.extend_from_slice(&piece);
-            }
-            _ => self.pieces.push(piece),
+        if self.len() == 0 {
+            self.first = piece;
+            return;
         }
+        let first = std::mem::take(&mut self.first);
+        self.make_room(first.len() + piece.len());
+        self.whole.extend_from_slice(&first);
+        self.whole.extend_from_slice(&piece);
     }
 
-    fn finish(mut self) -> Bytes {
-        if self.pieces.is_empty() {
-            return self.whole.freeze();
+    /// A long body that grew by doubling would at times be in memory twice. Memory that is reserved
+    /// and never written to costs nothing, so it gets all it may need at once.
+    fn make_room(&mut self, more: usize) {
+        let length = self.whole.len() + more;
+        if length > self.whole.capacity() {
+            let wanted = match self.announced {
+                Some(announced) => announced,
+                None if length > GROWS_BY_DOUBLING => self.limit,
+                None => 0,
+            };
+            // Where the system promises no memory that it has not got, doubling is what remains.
+            let _ = self.whole.try_reserve_exact(wanted.saturating_sub(self.whole.len()));
         }
-        if self.pieces.len() == 1 {
-            return self.pieces.pop().unwrap_or_default();
-        }
-        self.whole.reserve(self.length);
-        for piece in self.pieces {
-            self.whole.extend_from_slice(&piece);
-        }
-        self.whole.freeze()
+        self.whole.reserve(more);
+    }
+
+    fn finish(self) -> Bytes {
+        if self.whole.is_empty() { self.first } else { self.whole.into() }
     }
 }
 

@@ -158,12 +158,12 @@ async fn connection<F: Routes>(
     // Without it, small pieces of a stream wait for the peer's acknowledgement.
     let _ = stream.set_nodelay(true);
     let seen = Arc::clone(&service.seen);
+    // Not `pipeline_flush`: with it, hyper gathers whatever a slow reader leaves unread in memory.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.keep_alive)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_BUFFER)
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), service);
     let served = watcher.watch(connection);
     tokio::pin!(served);

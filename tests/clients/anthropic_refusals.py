@@ -27,8 +27,9 @@ class Refusals(unittest.TestCase):
     def test_400(self):
         for wrong in ({"max_tokens": 0}, {"messages": []}, {"temperature": 2}):
             with self.subTest(wrong):
+                # The client has no parameter for each of them; figw must refuse all the same.
                 error = self.refused(
-                    anthropic.BadRequestError, 400, "invalid_request_error", **wrong
+                    anthropic.BadRequestError, 400, "invalid_request_error", extra_body=wrong
                 )
                 self.assertIn(next(iter(wrong)), error.body["error"]["message"])
 

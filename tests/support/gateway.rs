@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::atomic::{AtomicU16, Ordering},
@@ -28,6 +28,7 @@ pub struct Plan {
     database: Option<String>,
     models: Vec<(String, String, Vec<String>)>,
     settings: String,
+    variables: Vec<(String, String)>,
 }
 
 impl Plan {
@@ -38,7 +39,16 @@ impl Plan {
             database: None,
             models: Vec::new(),
             settings: String::new(),
+            variables: Vec::new(),
         }
+    }
+
+    /// With this value for one key, such as `gateway.idle_timeout`, whatever the file says.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        let variable = format!("FIGW_{}", key.replace('.', "__").to_uppercase());
+        self.variables.push((variable, value.to_owned()));
+        self
     }
 
     /// With this database instead of SQLite.
@@ -95,8 +105,16 @@ impl Plan {
         let fixtures = fixtures(&self.api_url, &self.models);
         let fixtures_file = directory.path().join("fixtures.json");
         fs::write(&fixtures_file, fixtures.to_string()).expect("fixtures.json written");
-        let mut gateway =
-            Gateway { directory, port, admin_port, key: String::new(), child: None, status: None };
+        let mut gateway = Gateway {
+            directory,
+            port,
+            admin_port,
+            database,
+            variables: self.variables,
+            key: String::new(),
+            child: None,
+            status: None,
+        };
         gateway.run(&["--yes", "migrate"]);
         gateway.run(&["fixtures", "load", fixtures_file.to_str().expect("a path in UTF-8")]);
         gateway.key = gateway.create_key("researcher@example.org");
@@ -145,6 +163,8 @@ pub struct Gateway {
     directory: TempDir,
     port: u16,
     admin_port: u16,
+    database: String,
+    variables: Vec<(String, String)>,
     key: String,
     child: Option<Child>,
     status: Option<ExitStatus>,
@@ -169,7 +189,7 @@ impl Gateway {
         self.child = Some(child);
         self.status = None;
         let given_up = Instant::now() + START_LIMIT;
-        while http_status(self.port, "/ready") != Some(200) {
+        while self.get("/ready").is_none_or(|(status, _)| status != 200) {
             if let Some(status) = self.exited() {
                 panic!("figw serve ended with {status}:\n{}", self.log());
             }
@@ -185,7 +205,8 @@ impl Gateway {
             .arg("--config")
             .arg(self.directory.path().join("config.yaml"))
             .current_dir(self.directory.path())
-            .env("FAKE_BACKEND_KEY", BACKEND_KEY);
+            .env("FAKE_BACKEND_KEY", BACKEND_KEY)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -200,8 +221,12 @@ impl Gateway {
 
     /// Makes another key, without groups.
     pub fn create_key(&self, user: &str) -> String {
-        let made =
-            self.run(&["--output", "json", "key", "create", "--name", "test", "--user", user]);
+        self.create_key_with(&["--name", "test", "--user", user])
+    }
+
+    /// Makes another key with these arguments.
+    pub fn create_key_with(&self, arguments: &[&str]) -> String {
+        let made = self.run(&[&["--output", "json", "key", "create"][..], arguments].concat());
         let made: Value = serde_json::from_str(&made).expect("key create answers JSON");
         made["key"].as_str().expect("key create gives the key").to_owned()
     }
@@ -214,6 +239,36 @@ impl Gateway {
     /// The public listener: `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Where the public listener is.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The URL of its database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Status and body of a GET on the public listener, or nothing when nobody answers.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        http_get(self.port, path)
+    }
+
+    /// What `/admin/status` says.
+    pub fn status(&self) -> Value {
+        let (_, body) = http_get(self.admin_port, "/admin/status").expect("an answer");
+        serde_json::from_str(&body).expect("a status in JSON")
+    }
+
+    /// Waits until no request is in flight.
+    pub fn wait_until_idle(&self, within: Duration) {
+        let given_up = Instant::now() + within;
+        while self.status()["in_flight"] != 0 {
+            assert!(Instant::now() < given_up, "still in flight: {}", self.status());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The admin listener.
@@ -325,13 +380,13 @@ pub fn free_port() -> u16 {
         .expect("a free port")
 }
 
-/// The status that a GET is answered with, or nothing when nobody answers.
-fn http_status(port: u16, path: &str) -> Option<u16> {
+/// Status and body that a GET is answered with, or nothing when nobody answers.
+fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     tcp.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     write!(tcp, "GET {path} HTTP/1.1\r\nhost: figw\r\nconnection: close\r\n\r\n").ok()?;
-    let mut answer = Vec::new();
-    tcp.read_to_end(&mut answer).ok()?;
-    let line = String::from_utf8_lossy(answer.get(..16)?).into_owned();
-    line.split(' ').nth(1)?.parse().ok()
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }

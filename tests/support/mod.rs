@@ -12,7 +12,10 @@
     reason = "a broken test support must end the test loudly"
 )]
 
+pub mod client;
 pub mod fake;
 pub mod gateway;
 pub mod postgres;
+pub mod requests;
+pub mod rows;
 pub mod samples;

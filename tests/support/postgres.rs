@@ -116,11 +116,7 @@ impl Postgres {
 
     /// Runs one statement with psql and returns what it prints.
     pub fn query(&self, database: &str, statement: &str) -> String {
-        let mut psql = Command::new(self.bin.join("psql"));
-        psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", &self.url(database), "-c", statement]);
-        let output = psql.output().expect("psql starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        psql(&self.url(database), statement)
     }
 }
 
@@ -173,6 +169,15 @@ impl Drop for PgBouncer {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+/// Runs one statement with psql and returns what it prints.
+pub fn psql(url: &str, statement: &str) -> String {
+    let mut psql = Command::new(newest_bin().join("psql"));
+    psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement]);
+    let output = psql.output().expect("psql starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// Readable by the user the server runs as.

@@ -49,6 +49,8 @@ pub struct Document<'a> {
     choices: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
 }
 
 impl<'a> Document<'a> {
@@ -63,7 +65,10 @@ impl<'a> Document<'a> {
     /// Whether this reports a failure in place of a part of the answer.
     #[must_use]
     pub fn is_error(&self) -> bool {
-        self.error.is_some() && self.choices.is_none() && self.response.is_none()
+        let named = self.kind.map(RawValue::get);
+        // The two events of the responses API have their error elsewhere.
+        matches!(named, Some(r#""error""# | r#""response.failed""#))
+            || (self.error.is_some() && self.choices.is_none() && self.response.is_none())
     }
 
     /// Whether this is OpenAI's extra last chunk, which brings the usage and no choice.
@@ -154,6 +159,18 @@ mod tests {
         let start = r#"{"message":{"usage":{"input_tokens":6,"cache_read_input_tokens":4,"output_tokens":1}}}"#;
         let delta = r#"{"delta":{},"usage":{"output_tokens":12}}"#;
         assert_eq!(read(&[start, delta]), reported(10, 12));
+    }
+
+    #[test]
+    fn every_shape_of_a_failure_is_known_from_an_answer() {
+        let is_error = |text: &str| Document::parse(text.as_bytes()).unwrap().is_error();
+        assert!(is_error(r#"{"error":{"message":"a"}}"#));
+        assert!(is_error(r#"{"type":"error","error":{"type":"api_error"}}"#));
+        assert!(is_error(r#"{"type":"error","code":"server_error","message":"a"}"#));
+        assert!(is_error(r#"{"type":"response.failed","response":{"error":{"code":"a"}}}"#));
+        assert!(!is_error(r#"{"type":"response.created","response":{"error":null}}"#));
+        assert!(!is_error(r#"{"type":"message_delta","error":null}"#));
+        assert!(!is_error(r#"{"choices":[],"error":{}}"#));
     }
 
     #[test]
