@@ -7,7 +7,7 @@
 //! - floor 4: [`http`] — listeners and routes; [`ops`] — what the commands do
 //! - floor 3: [`gateway`] — the life of one request; [`auth`] — bearer token to caller
 //! - floor 2: [`backends`], [`catalog`], [`limits`]
-//! - floor 1: [`store`], [`telemetry`]
+//! - floor 1: [`store`], [`telemetry`], [`workers`]
 //! - floor 0: [`config`], which may use [`domain`]; `domain` uses nothing of ours
 
 pub mod auth;
@@ -22,3 +22,4 @@ pub mod limits;
 pub mod ops;
 pub mod store;
 pub mod telemetry;
+pub mod workers;

@@ -24,10 +24,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli, verbosity: logs::Verbosity) -> Result<Outcome, Failure> {
+// One thread is enough for every command; `serve` starts workers for its connections.
+#[tokio::main(flavor = "current_thread")]
+async fn run(cli: Cli, verbosity: logs::Verbosity) -> Result<Outcome, Failure> {
     if !cli.command.sets_up_logs() {
         logs::init_command(verbosity).map_err(Failure::usage)?;
     }
     let context = Context { global: cli.global };
-    cli.command.runtime(&context)?.block_on(cli.command.run(&context))
+    cli.command.run(&context).await
 }

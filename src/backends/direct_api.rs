@@ -14,22 +14,29 @@ use hyper_util::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Answer, BackendError, BoxError, Call, CallBody, reason, tls};
-use crate::domain::{DirectApi, Route};
+use crate::{
+    domain::{DirectApi, Route},
+    workers::PerWorker,
+};
 
 /// How connections to back ends are made and kept.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientOptions {
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
-    /// Idle connections kept for each back end.
+    /// Idle connections kept for each back end, all workers together.
     pub max_idle_per_host: usize,
+    /// How many workers there are.
+    pub workers: usize,
 }
 
-/// The connections to all back ends.
-#[derive(Debug, Clone)]
+/// The connections to all back ends: a pool for each worker.
+#[derive(Debug)]
 pub struct DirectClient {
-    http: Client<HttpsConnector<HttpConnector>, CallBody>,
+    pools: PerWorker<Pool>,
 }
+
+type Pool = Client<HttpsConnector<HttpConnector>, CallBody>;
 
 /// An endpoint's address and credentials, worked out once.
 #[derive(Debug)]
@@ -54,12 +61,15 @@ impl DirectClient {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(tcp);
-        let http = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_mins(1))
-            .pool_max_idle_per_host(options.max_idle_per_host)
-            .build(connector);
-        Self { http }
+        let most_idle = options.max_idle_per_host.div_ceil(options.workers.max(1));
+        let pools = PerWorker::new(options.workers, || {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(Duration::from_mins(1))
+                .pool_max_idle_per_host(most_idle)
+                .build(connector.clone())
+        });
+        Self { pools }
     }
 
     /// Sends one request and waits for the answer's head.
@@ -73,7 +83,7 @@ impl DirectClient {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = target.uris[call.route as usize].clone();
         *request.headers_mut() = target.headers(call.headers);
-        let response = self.http.request(request).await.map_err(|error| {
+        let response = self.pools.get().request(request).await.map_err(|error| {
             if error.is_connect() {
                 BackendError::Connect(reason(&error))
             } else {

@@ -21,7 +21,6 @@ mod table;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tokio::runtime::{Builder, Runtime};
 
 pub use context::{Context, Failure, Outcome};
 
@@ -149,24 +148,6 @@ impl Command {
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),
         }
-    }
-
-    /// The runtime that the command needs: many threads for the gateway, one for the rest.
-    ///
-    /// # Errors
-    /// When the configuration is wrong, or the operating system has no threads to give.
-    pub fn runtime(&self, context: &Context) -> Result<Runtime, Failure> {
-        let mut builder = match self {
-            Self::Serve(args) => {
-                let mut builder = Builder::new_multi_thread();
-                if let Some(threads) = args.worker_threads(context)? {
-                    builder.worker_threads(threads.get());
-                }
-                builder
-            }
-            _ => Builder::new_current_thread(),
-        };
-        builder.enable_all().build().map_err(|error| anyhow::Error::new(error).into())
     }
 
     /// Whether the command sets up logs itself, once it has read the configuration.

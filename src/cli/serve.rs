@@ -1,7 +1,5 @@
 //! `figw serve`
 
-use std::num::NonZeroUsize;
-
 use clap::Args;
 use reqwest::Url;
 
@@ -29,15 +27,6 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// How many threads the configuration asks for; `None` for one per processor core.
-    ///
-    /// # Errors
-    /// When the configuration is wrong.
-    pub fn worker_threads(&self, context: &Context) -> Result<Option<NonZeroUsize>, Failure> {
-        let config = if self.dev { dev_config()? } else { context.config()?.config };
-        Ok(NonZeroUsize::new(config.server.worker_threads as usize))
-    }
-
     /// Runs until stopped.
     ///
     /// # Errors

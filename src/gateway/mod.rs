@@ -124,7 +124,7 @@ impl Gateway {
     /// # Errors
     /// Why it is not served.
     pub async fn infer(&self, request: Inference) -> Result<Reply, Refusal> {
-        let scan = match scanned(request.route, &request.body) {
+        let scan = match scanned(request.route, &request.body).await {
             Ok(scan) => scan,
             Err(invalid) => {
                 let refusal = Refusal::from(invalid);
@@ -254,11 +254,16 @@ impl Gateway {
 }
 
 /// A long body takes milliseconds to scan, which other requests of the thread must not wait for.
-fn scanned(route: Route, body: &[u8]) -> Result<Scan<'_>, Invalid> {
-    if body.len() > LONG_BODY {
-        tokio::task::block_in_place(|| scan::scan(route, body))
-    } else {
-        scan::scan(route, body)
+async fn scanned(route: Route, body: &Bytes) -> Result<Scan<'_>, Invalid> {
+    if body.len() < LONG_BODY {
+        return scan::scan(route, body);
+    }
+    let shared = body.clone();
+    let scan = move || scan::scan(route, &shared).map(Scan::into_owned);
+    match tokio::task::spawn_blocking(scan).await {
+        Ok(scan) => scan,
+        // The runtime is shutting down; nobody waits for the answer.
+        Err(_) => scan::scan(route, body),
     }
 }
 

@@ -28,11 +28,14 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(head())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(|(place, route): (Place, Route), app: Arc<App>, head, headers, body| async move {
-            match infer(&app, head, headers, place, route, body).await {
-                Ok(reply) => response(reply),
-                Err(refusal) => error::response(&refusal, shape(route)),
-            }
+        .then(|(place, route): (Place, Route), app: Arc<App>, head, headers, body| {
+            // Boxed here, so that warp's wrappers pass a pointer around and not kilobytes.
+            Box::pin(async move {
+                match infer(&app, head, headers, place, route, body).await {
+                    Ok(reply) => response(reply),
+                    Err(refusal) => error::response(&refusal, shape(route)),
+                }
+            })
         })
         .boxed()
 }

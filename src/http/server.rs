@@ -17,18 +17,18 @@ use http::{HeaderValue, Request};
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use warp::{filters::BoxedFilter, reply::Response};
 
-use crate::gateway::Head;
+use crate::{gateway::Head, workers::Workers};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -88,11 +88,13 @@ pub fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves `routes` until told to stop, and returns when the last connection has ended.
+/// Connections are dealt out to `workers`; without any they stay on the runtime of the caller.
 pub async fn serve(
     listener: TcpListener,
     routes: BoxedFilter<(Response,)>,
     limits: Limits,
     stop: Stop,
+    workers: Option<Arc<Workers>>,
 ) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(limits.max_connections));
@@ -106,13 +108,17 @@ pub async fn serve(
         let filter = warp::service(routes.clone());
         let service = Arrivals { filter, seen: Arc::default(), peer };
         let hard = stop.hard.clone();
-        tokio::spawn(async move {
+        let served = async move {
             tokio::select! {
                 () = connection(stream, service, limits, watcher) => {}
                 () = hard.cancelled() => {}
             }
             drop(place);
-        });
+        };
+        match &workers {
+            Some(workers) => workers.spawn(served),
+            None => drop(tokio::spawn(served)),
+        }
     }
     drop(listener);
     tokio::select! {
@@ -126,11 +132,12 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, Option<tokio::sync::OwnedSemaphorePermit>) {
+) -> (std::net::TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed, so there is always a permit to wait for.
     let place = Arc::clone(places).acquire_owned().await.ok();
     loop {
-        match listener.accept().await {
+        let accepted = listener.accept().await;
+        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => return (stream, peer, place),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -150,11 +157,15 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
 }
 
 async fn connection<F: Routes>(
-    stream: TcpStream,
+    stream: std::net::TcpStream,
     service: Arrivals<F>,
     limits: Limits,
-    watcher: hyper_util::server::graceful::Watcher,
+    watcher: Watcher,
 ) {
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
+    };
     // Without it, small pieces of a stream wait for the peer's acknowledgement.
     let _ = stream.set_nodelay(true);
     let seen = Arc::clone(&service.seen);

@@ -52,6 +52,12 @@ pub struct Scan<'a> {
 }
 
 impl Scan<'_> {
+    /// The same, no longer tied to the body.
+    #[must_use]
+    pub fn into_owned(self) -> Scan<'static> {
+        Scan { model: Cow::Owned(self.model.into_owned()), ..self }
+    }
+
     /// The edit that puts another model's name into the body.
     #[must_use]
     pub fn rename_model(&self, model: &str) -> Edit {

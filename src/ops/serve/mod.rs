@@ -4,18 +4,19 @@ pub mod dev;
 mod lifecycle;
 mod reload;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use warp::{filters::BoxedFilter, reply::Response};
 
 use crate::{
     backends::direct_api::{ClientOptions, DirectClient},
     catalog::{self, Catalog, snapshot::ResolveSecret},
-    config::{Config, ConfigError, Loaded, secret},
+    config::{Config, ConfigError, Loaded, Secret, secret},
     gateway::{Budgets, Gateway, InFlight, Settings, lines::Lines},
     http::{
         self, App, Readiness,
@@ -26,6 +27,7 @@ use crate::{
     ops::database,
     store::{RowWriter, Store, StoreError, WriterOptions},
     telemetry::{self, logs::LevelHandle},
+    workers::Workers,
 };
 
 /// Connections that the admin listener serves at the same time.
@@ -102,6 +104,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
         gateway: gateway(&config, Arc::clone(&catalog), &writer),
     });
+    let workers = Workers::start(worker_count(&config)).context("cannot start threads")?;
 
     let reload = Arc::new(Notify::new());
     let refresh = Arc::new(Notify::new());
@@ -113,7 +116,8 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
             .follow(Arc::clone(&reload)),
     );
     let stop = Stop::default();
-    let servers = listen(&config, &app, (public, admin), metrics, Arc::clone(&reload), &stop)?;
+    let admin_routes = admin_routes(&config, &app, metrics, Arc::clone(&reload))?;
+    let servers = listen(&config, &app, (public, admin), admin_routes, workers, &stop);
     tracing::info!(
         listen = %config.server.listen,
         admin = %config.server.admin_listen,
@@ -190,6 +194,7 @@ fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gatewa
         client: DirectClient::new(ClientOptions {
             connect_timeout: config.gateway.connect_timeout,
             max_idle_per_host: config.gateway.max_idle_per_host as usize,
+            workers: worker_count(config),
         }),
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
@@ -216,27 +221,39 @@ fn listen(
     config: &Config,
     app: &Arc<App>,
     (public, admin): (TcpListener, TcpListener),
-    metrics: PrometheusHandle,
-    reload: Arc<Notify>,
+    admin_routes: BoxedFilter<(Response,)>,
+    workers: Workers,
     stop: &Stop,
-) -> Result<tokio::task::JoinHandle<()>, ServeError> {
-    let token = config.server.admin_token.as_ref().map(crate::config::Secret::reveal).transpose();
-    let token = token.map_err(|error| ServeError::Configuration(error.to_string()))?;
+) -> JoinHandle<()> {
     let limits = Limits {
         max_connections: config.server.max_connections as usize,
         header_timeout: config.server.header_timeout,
         keep_alive: KEEP_ALIVE,
     };
     let admin_limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
-    let levers = Arc::new(Admin { app: Arc::clone(app), metrics, reload, token });
     let admin_stop = Stop { soft: stop.hard.clone(), hard: stop.hard.clone() };
-    tokio::spawn(http::server::serve(
-        admin,
-        http::admin::routes(&levers),
-        admin_limits,
-        admin_stop,
-    ));
-    Ok(tokio::spawn(http::server::serve(public, http::public(app), limits, stop.clone())))
+    tokio::spawn(http::server::serve(admin, admin_routes, admin_limits, admin_stop, None));
+    let (routes, workers) = (http::public(app), Some(Arc::new(workers)));
+    tokio::spawn(http::server::serve(public, routes, limits, stop.clone(), workers))
+}
+
+fn admin_routes(
+    config: &Config,
+    app: &Arc<App>,
+    metrics: PrometheusHandle,
+    reload: Arc<Notify>,
+) -> Result<BoxedFilter<(Response,)>, ServeError> {
+    let token = config.server.admin_token.as_ref().map(Secret::reveal).transpose();
+    let token = token.map_err(|error| ServeError::Configuration(error.to_string()))?;
+    Ok(http::admin::routes(&Arc::new(Admin { app: Arc::clone(app), metrics, reload, token })))
+}
+
+/// As many as configured, or else one per core.
+fn worker_count(config: &Config) -> usize {
+    match config.server.worker_threads {
+        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        threads => threads as usize,
+    }
 }
 
 async fn forget_idle_users(app: Arc<App>) {
