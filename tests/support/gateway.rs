@@ -43,6 +43,12 @@ impl Plan {
         }
     }
 
+    /// With this address of the back end instead.
+    #[must_use]
+    pub fn back_end(self, api_url: impl Into<String>) -> Self {
+        Self { api_url: api_url.into(), ..self }
+    }
+
     /// With this value for one key, such as `gateway.idle_timeout`, whatever the file says.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
