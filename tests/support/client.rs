@@ -90,9 +90,19 @@ impl Caller {
 
     /// Sends a body in pieces, without saying how long it will be.
     pub async fn post_chunked(&self, path: &str, pieces: Vec<Bytes>) -> Answer {
-        let frames = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
-        let body = StreamBody::new(futures_util::stream::iter(frames));
-        self.answer(self.request("POST", path, body)).await
+        self.answer(self.request("POST", path, in_pieces(pieces))).await
+    }
+
+    /// The same where figw may close before it has read all.
+    pub async fn try_post_chunked(
+        &self,
+        path: &str,
+        pieces: Vec<Bytes>,
+    ) -> Result<Answer, Failure> {
+        let begun = Instant::now();
+        let response =
+            exchange(self.address, self.request("POST", path, in_pieces(pieces))).await?;
+        Ok(read(response, begun).await)
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -149,6 +159,11 @@ impl Caller {
         tcp.write_all(bytes).await.expect("figw takes the bytes");
         tcp
     }
+}
+
+fn in_pieces(pieces: Vec<Bytes>) -> impl Body<Data = Bytes, Error = Infallible> + Send + 'static {
+    let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
+    StreamBody::new(futures_util::stream::iter(frames))
 }
 
 async fn exchange<B>(

@@ -302,7 +302,8 @@ impl Gateway {
         self.memory("VmHWM:")
     }
 
-    fn memory(&self, field: &str) -> u64 {
+    /// A field of the kernel's account of the process, in KiB.
+    pub fn memory(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .expect("the status of a running process");
         status
@@ -312,7 +313,6 @@ impl Gateway {
             .expect("the kernel tells memory in KiB")
     }
 
-    /// Asks it to stop, as an operator would.
     pub fn terminate(&self) {
         self.signal("TERM");
     }
