@@ -129,11 +129,16 @@ async fn connections_that_say_nothing_and_bodies_that_never_come() {
     };
     let waited = scene.answer_to(head("1000").as_bytes()).await;
     assert!(waited.starts_with("HTTP/1.1 408"), "{waited}");
-    for absurd in ["99999999999999", "18446744073709551615"] {
-        let answer = scene.answer_to(head(absurd).as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 413") || answer.is_empty(), "{answer}");
-    }
-    for wrong in ["18446744073709551616", "-1", "0x10", "1, 2", "99999999999999999999999999"] {
+    let absurd = scene.answer_to(head("99999999999999").as_bytes()).await;
+    assert!(absurd.starts_with("HTTP/1.1 413"), "{absurd}");
+    for wrong in [
+        "18446744073709551615",
+        "18446744073709551616",
+        "-1",
+        "0x10",
+        "1, 2",
+        "99999999999999999999999999",
+    ] {
         assert_refused(&scene.answer_to(head(wrong).as_bytes()).await);
     }
     scene.is_unharmed(FLAT_KIB).await;
@@ -238,14 +243,16 @@ async fn requests_that_say_their_length_twice() {
     let key = scene.gateway.key();
     let body = request("embeddings", "fake-model", false).to_string();
     let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
-    let (first, last) = ("transfer-encoding: chunked", format!("content-length: {}", body.len()));
-    for framing in [
-        format!("{first}\r\n{last}"),
-        format!("{last}\r\n{first}"),
-        format!("{last}\r\ncontent-length: 1"),
-        "transfer-encoding: chunked, identity".to_owned(),
-        "transfer-encoding: gzip".to_owned(),
-    ] {
+    let (coding, length) =
+        ("transfer-encoding: chunked", format!("content-length: {}", body.len()));
+    let framings = [
+        (format!("{coding}\r\n{length}"), true),
+        (format!("{length}\r\n{coding}"), true),
+        (format!("{length}\r\ncontent-length: 1"), false),
+        ("transfer-encoding: chunked, identity".to_owned(), false),
+        ("transfer-encoding: gzip".to_owned(), false),
+    ];
+    for (framing, may_be_served) in framings {
         // What hides behind the request must not be taken for another.
         let smuggled = "GET /v1/models HTTP/1.1\r\nhost: f\r\n\r\n";
         let request = format!(
@@ -253,12 +260,11 @@ async fn requests_that_say_their_length_twice() {
              {framing}\r\n\r\n{chunked}{smuggled}"
         );
         let answer = scene.answer_to(request.as_bytes()).await;
-        assert_refused(&answer);
-        assert_eq!(
-            answer.matches("HTTP/1.1 ").count(),
-            usize::from(!answer.is_empty()),
-            "{answer}"
-        );
+        // RFC 9112, section 6.1: the chunks count, provided that the connection is then closed.
+        if !(may_be_served && answer.starts_with("HTTP/1.1 200")) {
+            assert_refused(&answer);
+        }
+        assert!(answer.matches("HTTP/1.1 ").count() <= 1, "{framing}: {answer}");
     }
     scene.is_unharmed(FLAT_KIB).await;
 }
