@@ -1,6 +1,7 @@
 //! The database goes away, the process is killed, or told to stop or to reload, all under load.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper may fail its test")]
+#![allow(clippy::print_stdout, reason = "what was measured, for whoever asks with --nocapture")]
 
 mod support;
 

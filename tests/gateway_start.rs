@@ -1,6 +1,11 @@
 //! Starting: what keeps figw from it is said in one line, and `--dev` needs nothing at all.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper may fail its test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test helper may fail its test"
+)]
 
 mod support;
 

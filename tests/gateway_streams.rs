@@ -1,6 +1,7 @@
 //! A thousand streams at once: all whole and in order, in little memory.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper may fail its test")]
+#![allow(clippy::print_stdout, reason = "what was measured, for whoever asks with --nocapture")]
 
 mod support;
 

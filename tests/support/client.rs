@@ -21,7 +21,7 @@ use tokio::{
 use super::gateway::Gateway;
 
 /// Longer than any test waits for an answer that does come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Why there is no answer at all.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
