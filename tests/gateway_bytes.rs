@@ -1,6 +1,7 @@
 //! What reaches the back end: the caller's own bytes, changed where they must be and nowhere else.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper may fail its test")]
+#![allow(clippy::print_stdout, reason = "what was measured, for whoever asks with --nocapture")]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! Back ends that fail in every way there is: what the caller gets, and what is written down.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper may fail its test")]
+#![allow(clippy::print_stdout, reason = "what was measured, for whoever asks with --nocapture")]
 
 mod support;
 

@@ -21,7 +21,10 @@ use tokio::{
 use super::gateway::Gateway;
 
 /// Longer than any test waits for an answer that does come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Why there is no answer at all.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Somebody with a key.
 #[derive(Debug, Clone)]
@@ -73,6 +76,13 @@ impl Caller {
         self.post(&format!("/v1/{route}"), body.to_string()).await
     }
 
+    /// The same where figw may be gone.
+    pub async fn try_ask(&self, route: &str, body: &Value) -> Result<Answer, Failure> {
+        let begun = Instant::now();
+        let response = self.open(&format!("/v1/{route}"), body).await?;
+        Ok(read(response, begun).await)
+    }
+
     /// Sends exactly this body.
     pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Answer {
         self.answer(self.request("POST", path, Full::new(body.into()))).await
@@ -80,9 +90,19 @@ impl Caller {
 
     /// Sends a body in pieces, without saying how long it will be.
     pub async fn post_chunked(&self, path: &str, pieces: Vec<Bytes>) -> Answer {
-        let frames = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
-        let body = StreamBody::new(futures_util::stream::iter(frames));
-        self.answer(self.request("POST", path, body)).await
+        self.answer(self.request("POST", path, in_pieces(pieces))).await
+    }
+
+    /// The same where figw may close before it has read all.
+    pub async fn try_post_chunked(
+        &self,
+        path: &str,
+        pieces: Vec<Bytes>,
+    ) -> Result<Answer, Failure> {
+        let begun = Instant::now();
+        let response =
+            exchange(self.address, self.request("POST", path, in_pieces(pieces))).await?;
+        Ok(read(response, begun).await)
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -90,7 +110,7 @@ impl Caller {
     }
 
     /// Sends a request and returns when the answer's head has come.
-    pub async fn open(&self, path: &str, body: &Value) -> hyper::Result<Response<Incoming>> {
+    pub async fn open(&self, path: &str, body: &Value) -> Result<Response<Incoming>, Failure> {
         exchange(self.address, self.request("POST", path, Full::new(body.to_string().into()))).await
     }
 
@@ -141,16 +161,24 @@ impl Caller {
     }
 }
 
-async fn exchange<B>(address: SocketAddr, request: Request<B>) -> hyper::Result<Response<Incoming>>
+fn in_pieces(pieces: Vec<Bytes>) -> impl Body<Data = Bytes, Error = Infallible> + Send + 'static {
+    let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
+    StreamBody::new(futures_util::stream::iter(frames))
+}
+
+async fn exchange<B>(
+    address: SocketAddr,
+    request: Request<B>,
+) -> Result<Response<Incoming>, Failure>
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
-    let tcp = TcpStream::connect(address).await.expect("figw accepts");
-    tcp.set_nodelay(true).expect("a socket");
+    let tcp = TcpStream::connect(address).await?;
+    tcp.set_nodelay(true)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await?;
     // How it ends, the response's body tells.
     tokio::spawn(connection);
-    sender.send_request(request).await
+    Ok(sender.send_request(request).await?)
 }
 
 /// Reads an answer to its end, orderly or not.

@@ -43,6 +43,12 @@ impl Plan {
         }
     }
 
+    /// With this address of the back end instead.
+    #[must_use]
+    pub fn back_end(self, api_url: impl Into<String>) -> Self {
+        Self { api_url: api_url.into(), ..self }
+    }
+
     /// With this value for one key, such as `gateway.idle_timeout`, whatever the file says.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
@@ -296,7 +302,8 @@ impl Gateway {
         self.memory("VmHWM:")
     }
 
-    fn memory(&self, field: &str) -> u64 {
+    /// A field of the kernel's account of the process, in KiB.
+    pub fn memory(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .expect("the status of a running process");
         status
@@ -306,7 +313,6 @@ impl Gateway {
             .expect("the kernel tells memory in KiB")
     }
 
-    /// Asks it to stop, as an operator would.
     pub fn terminate(&self) {
         self.signal("TERM");
     }

@@ -15,6 +15,7 @@
 pub mod client;
 pub mod fake;
 pub mod gateway;
+pub mod load;
 pub mod postgres;
 pub mod requests;
 pub mod rows;
