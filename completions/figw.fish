@@ -35,10 +35,550 @@ complete -c figw -n "__fish_figw_needs_command" -s v -l verbose -d 'Say more on 
 complete -c figw -n "__fish_figw_needs_command" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_needs_command" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_needs_command" -f -a "serve" -d 'Run the gateway'
+complete -c figw -n "__fish_figw_needs_command" -f -a "migrate" -d 'Bring the database to this program\'s schema'
+complete -c figw -n "__fish_figw_needs_command" -f -a "cluster" -d 'Clusters: the places that serve models'
+complete -c figw -n "__fish_figw_needs_command" -f -a "endpoint" -d 'Endpoints: models on clusters'
+complete -c figw -n "__fish_figw_needs_command" -f -a "federation" -d 'Federations: one model name for several endpoints'
+complete -c figw -n "__fish_figw_needs_command" -f -a "maintenance" -d 'Take a cluster out of service, and put it back'
+complete -c figw -n "__fish_figw_needs_command" -f -a "fixtures" -d 'The catalogue as files: FIRST\'s Django JSON or figw\'s own YAML'
+complete -c figw -n "__fish_figw_needs_command" -f -a "key" -d 'API keys for people and services without another login'
 complete -c figw -n "__fish_figw_needs_command" -f -a "config" -d 'Check, show or convert the configuration'
 complete -c figw -n "__fish_figw_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c figw -n "__fish_figw_needs_command" -f -a "man" -d 'Write the manual pages to a directory'
 complete -c figw -n "__fish_figw_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand serve" -l backend -d 'With --dev: serve every model that the OpenAI-compatible API at URL lists' -r
+complete -c figw -n "__fish_figw_using_subcommand serve" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand serve" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand serve" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand serve" -l dev -d 'Try figw out: no configuration needed, everything below ./figw-dev, loopback only'
+complete -c figw -n "__fish_figw_using_subcommand serve" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand serve" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand serve" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand serve" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand migrate" -l lock-wait -d 'How long to wait for another migration that is running' -r
+complete -c figw -n "__fish_figw_using_subcommand migrate" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand migrate" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand migrate" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand migrate" -l plan -d 'Print what would run, and change nothing'
+complete -c figw -n "__fish_figw_using_subcommand migrate" -l check -d 'Exit with 1 unless the schema is exactly this program\'s; change nothing'
+complete -c figw -n "__fish_figw_using_subcommand migrate" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand migrate" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand migrate" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand migrate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand migrate" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -f -a "add" -d 'Add a cluster'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -f -a "list" -d 'List every cluster'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -f -a "show" -d 'Show one cluster in full'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -f -a "set" -d 'Change what is given and leave the rest; an empty value clears a list'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -f -a "remove" -d 'Remove a cluster that no endpoint uses'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -l adapter -d 'How its endpoints are reached: direct-api, globus-compute, metis or echo' -r
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -l frameworks -d 'Serving frameworks, such as vllm; separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -l routes -d 'Routes it offers, separated by commas [default when adding: all]' -r
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -l groups -d 'Groups of which a caller must be in one, separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -l domains -d 'Domains of which a caller\'s address must have one, separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -l setting -d 'What its adapter needs, such as `status_url`; repeatable; an empty value removes the key' -r
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from list" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from list" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from list" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from show" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from show" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from show" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -l adapter -d 'How its endpoints are reached: direct-api, globus-compute, metis or echo' -r
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -l frameworks -d 'Serving frameworks, such as vllm; separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -l routes -d 'Routes it offers, separated by commas [default when adding: all]' -r
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -l groups -d 'Groups of which a caller must be in one, separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -l domains -d 'Domains of which a caller\'s address must have one, separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -l setting -d 'What its adapter needs, such as `status_url`; repeatable; an empty value removes the key' -r
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from set" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add a cluster'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "list" -d 'List every cluster'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show one cluster in full'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change what is given and leave the rest; an empty value clears a list'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Remove a cluster that no endpoint uses'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -f -a "add" -d 'Add an endpoint; on a terminal, asks for what no flag gives'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -f -a "register" -d 'Add an endpoint; on a terminal, asks for what no flag gives'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -f -a "list" -d 'List every endpoint'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -f -a "show" -d 'Show one endpoint in full'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -f -a "set" -d 'Change what is given and leave the rest; an empty value clears a list or a setting'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -f -a "remove" -d 'Remove an endpoint that no federation uses'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -f -a "test" -d 'Send one real request to an endpoint\'s back end'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and not __fish_seen_subcommand_from add register list show set remove test help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l slug -d 'Unique name [default: made of cluster, framework and model]' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l cluster -d 'The cluster it runs on' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l framework -d 'One of the cluster\'s frameworks' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l model -d 'The model\'s name, as callers write it and as the back end knows it' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l adapter -d 'direct-api, globus-compute, metis or echo [default when adding: the cluster\'s]' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l api-url -d 'direct-api: base address to which the route is appended, such as `http://host:8000/v1`' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l api-key-env -d 'direct-api: environment variable of the gateway that holds the back end\'s API key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l api-key-file -d 'direct-api: file that holds the back end\'s API key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l request-timeout -d 'direct-api: how long one whole request may take, such as 120s' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l api-port -d 'globus-compute: port of the model\'s API on the compute node' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l endpoint-uuid -d 'globus-compute: the endpoint for inference' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l function-uuid -d 'globus-compute: the registered inference function' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l batch-endpoint-uuid -d 'globus-compute: the endpoint for batches' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l batch-function-uuid -d 'globus-compute: the registered batch function' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l delay -d 'echo: pause before each piece of a stream, such as 20ms' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l setting -d 'metis: anything its service needs; repeatable; an empty value removes the key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l groups -d 'Groups of which a caller must be in one, separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l domains -d 'Domains of which a caller\'s address must have one, separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l tpm-model -d 'Tokens per minute that all callers together may use; 0 for no limit' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l tpm-user -d 'Tokens per minute that one caller may use; 0 for no limit' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l enabled -d 'Whether it takes requests [default when adding: true]' -r -f -a "true\t''
+false\t''"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l slug -d 'Unique name [default: made of cluster, framework and model]' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l cluster -d 'The cluster it runs on' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l framework -d 'One of the cluster\'s frameworks' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l model -d 'The model\'s name, as callers write it and as the back end knows it' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l adapter -d 'direct-api, globus-compute, metis or echo [default when adding: the cluster\'s]' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l api-url -d 'direct-api: base address to which the route is appended, such as `http://host:8000/v1`' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l api-key-env -d 'direct-api: environment variable of the gateway that holds the back end\'s API key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l api-key-file -d 'direct-api: file that holds the back end\'s API key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l request-timeout -d 'direct-api: how long one whole request may take, such as 120s' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l api-port -d 'globus-compute: port of the model\'s API on the compute node' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l endpoint-uuid -d 'globus-compute: the endpoint for inference' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l function-uuid -d 'globus-compute: the registered inference function' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l batch-endpoint-uuid -d 'globus-compute: the endpoint for batches' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l batch-function-uuid -d 'globus-compute: the registered batch function' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l delay -d 'echo: pause before each piece of a stream, such as 20ms' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l setting -d 'metis: anything its service needs; repeatable; an empty value removes the key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l groups -d 'Groups of which a caller must be in one, separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l domains -d 'Domains of which a caller\'s address must have one, separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l tpm-model -d 'Tokens per minute that all callers together may use; 0 for no limit' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l tpm-user -d 'Tokens per minute that one caller may use; 0 for no limit' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l enabled -d 'Whether it takes requests [default when adding: true]' -r -f -a "true\t''
+false\t''"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from list" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from list" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from list" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from show" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from show" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from show" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l cluster -d 'The cluster it runs on' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l framework -d 'One of the cluster\'s frameworks' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l model -d 'The model\'s name, as callers write it and as the back end knows it' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l adapter -d 'direct-api, globus-compute, metis or echo [default when adding: the cluster\'s]' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l api-url -d 'direct-api: base address to which the route is appended, such as `http://host:8000/v1`' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l api-key-env -d 'direct-api: environment variable of the gateway that holds the back end\'s API key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l api-key-file -d 'direct-api: file that holds the back end\'s API key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l request-timeout -d 'direct-api: how long one whole request may take, such as 120s' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l api-port -d 'globus-compute: port of the model\'s API on the compute node' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l endpoint-uuid -d 'globus-compute: the endpoint for inference' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l function-uuid -d 'globus-compute: the registered inference function' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l batch-endpoint-uuid -d 'globus-compute: the endpoint for batches' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l batch-function-uuid -d 'globus-compute: the registered batch function' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l delay -d 'echo: pause before each piece of a stream, such as 20ms' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l setting -d 'metis: anything its service needs; repeatable; an empty value removes the key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l groups -d 'Groups of which a caller must be in one, separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l domains -d 'Domains of which a caller\'s address must have one, separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l tpm-model -d 'Tokens per minute that all callers together may use; 0 for no limit' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l tpm-user -d 'Tokens per minute that one caller may use; 0 for no limit' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l enabled -d 'Whether it takes requests [default when adding: true]' -r -f -a "true\t''
+false\t''"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from remove" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from remove" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from remove" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from remove" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from test" -l route -d 'The route to ask [default: the first of chat/completions, completions, … that the cluster offers]' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from test" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from test" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from test" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from test" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from test" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from test" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from test" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add an endpoint; on a terminal, asks for what no flag gives'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from help" -f -a "list" -d 'List every endpoint'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show one endpoint in full'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change what is given and leave the rest; an empty value clears a list or a setting'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Remove an endpoint that no federation uses'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from help" -f -a "test" -d 'Send one real request to an endpoint\'s back end'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -f -a "add" -d 'Add a federation'
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -f -a "list" -d 'List every federation'
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -f -a "show" -d 'Show one federation in full'
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -f -a "set" -d 'Change what is given and leave the rest'
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -f -a "remove" -d 'Remove a federation; its endpoints stay'
+complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -l target -d 'An endpoint behind the name; repeatable; when changing, replaces all targets' -r
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -l description -d 'A line about it' -r
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -l policy -d 'How a target is chosen [default when adding: least-busy]' -r
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from list" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from list" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from list" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from show" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from show" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from show" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from set" -l target -d 'An endpoint behind the name; repeatable; when changing, replaces all targets' -r
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from set" -l description -d 'A line about it' -r
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from set" -l policy -d 'How a target is chosen [default when adding: least-busy]' -r
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from set" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from set" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from set" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from set" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from set" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from set" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from remove" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from remove" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from remove" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from remove" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add a federation'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from help" -f -a "list" -d 'List every federation'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show one federation in full'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change what is given and leave the rest'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Remove a federation; its endpoints stay'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and not __fish_seen_subcommand_from on off status help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and not __fish_seen_subcommand_from on off status help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and not __fish_seen_subcommand_from on off status help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and not __fish_seen_subcommand_from on off status help" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and not __fish_seen_subcommand_from on off status help" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and not __fish_seen_subcommand_from on off status help" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and not __fish_seen_subcommand_from on off status help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and not __fish_seen_subcommand_from on off status help" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and not __fish_seen_subcommand_from on off status help" -f -a "on" -d 'Take a cluster out of service'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and not __fish_seen_subcommand_from on off status help" -f -a "off" -d 'Put a cluster back into service'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and not __fish_seen_subcommand_from on off status help" -f -a "status" -d 'Show which clusters are out of service'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and not __fish_seen_subcommand_from on off status help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from on" -l notice -d 'What callers are told' -r
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from on" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from on" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from on" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from on" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from on" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from on" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from on" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from on" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from off" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from off" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from off" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from off" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from off" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from off" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from off" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from off" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from status" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from status" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from status" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from status" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from status" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from status" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from help" -f -a "on" -d 'Take a cluster out of service'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from help" -f -a "off" -d 'Put a cluster back into service'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show which clusters are out of service'
+complete -c figw -n "__fish_figw_using_subcommand maintenance; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and not __fish_seen_subcommand_from load dump check help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and not __fish_seen_subcommand_from load dump check help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and not __fish_seen_subcommand_from load dump check help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and not __fish_seen_subcommand_from load dump check help" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and not __fish_seen_subcommand_from load dump check help" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and not __fish_seen_subcommand_from load dump check help" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and not __fish_seen_subcommand_from load dump check help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and not __fish_seen_subcommand_from load dump check help" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and not __fish_seen_subcommand_from load dump check help" -f -a "load" -d 'Load files as one set: all of it or nothing'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and not __fish_seen_subcommand_from load dump check help" -f -a "dump" -d 'Write the whole catalogue to standard output as YAML, or as JSON with `--output json`'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and not __fish_seen_subcommand_from load dump check help" -f -a "check" -d 'Check files without a database'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and not __fish_seen_subcommand_from load dump check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from load" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from load" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from load" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from load" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from load" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from load" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from load" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from load" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from dump" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from dump" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from dump" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from dump" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from dump" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from dump" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from dump" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from dump" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from check" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from check" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from check" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from check" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from help" -f -a "load" -d 'Load files as one set: all of it or nothing'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from help" -f -a "dump" -d 'Write the whole catalogue to standard output as YAML, or as JSON with `--output json`'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from help" -f -a "check" -d 'Check files without a database'
+complete -c figw -n "__fish_figw_using_subcommand fixtures; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand key; and not __fish_seen_subcommand_from create list revoke help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand key; and not __fish_seen_subcommand_from create list revoke help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand key; and not __fish_seen_subcommand_from create list revoke help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand key; and not __fish_seen_subcommand_from create list revoke help" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand key; and not __fish_seen_subcommand_from create list revoke help" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand key; and not __fish_seen_subcommand_from create list revoke help" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand key; and not __fish_seen_subcommand_from create list revoke help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand key; and not __fish_seen_subcommand_from create list revoke help" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand key; and not __fish_seen_subcommand_from create list revoke help" -f -a "create" -d 'Make a key and show it, this once'
+complete -c figw -n "__fish_figw_using_subcommand key; and not __fish_seen_subcommand_from create list revoke help" -f -a "list" -d 'List every key, without its text'
+complete -c figw -n "__fish_figw_using_subcommand key; and not __fish_seen_subcommand_from create list revoke help" -f -a "revoke" -d 'Refuse a key from now on; running gateways follow within 5 seconds'
+complete -c figw -n "__fish_figw_using_subcommand key; and not __fish_seen_subcommand_from create list revoke help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -l name -d 'Your name for the key, such as `ada\'s notebook`' -r
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -l user -d 'The user its requests are accounted to, usually an address' -r
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -l groups -d 'Groups it brings, separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -l expires -d 'When it ends: 90d, 2027-01-31 or 2027-01-31T12:00:00Z [default: never]' -r
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -l models -d 'Models it is confined to, separated by commas [default: all]' -r
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from create" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from list" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from list" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from list" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from revoke" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from revoke" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from revoke" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from revoke" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from revoke" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from revoke" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a key and show it, this once'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "list" -d 'List every key, without its text'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'Refuse a key from now on; running gateways follow within 5 seconds'
+complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c figw -n "__fish_figw_using_subcommand config; and not __fish_seen_subcommand_from check show import-env help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
 complete -c figw -n "__fish_figw_using_subcommand config; and not __fish_seen_subcommand_from check show import-env help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
 json\t'One JSON document with stable keys'"
@@ -114,10 +654,43 @@ complete -c figw -n "__fish_figw_using_subcommand man" -s v -l verbose -d 'Say m
 complete -c figw -n "__fish_figw_using_subcommand man" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_using_subcommand man" -s V -l version -d 'Print version'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from config completions man help" -f -a "config" -d 'Check, show or convert the configuration'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from config completions man help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from config completions man help" -f -a "man" -d 'Write the manual pages to a directory'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "serve" -d 'Run the gateway'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "migrate" -d 'Bring the database to this program\'s schema'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "cluster" -d 'Clusters: the places that serve models'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "endpoint" -d 'Endpoints: models on clusters'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "federation" -d 'Federations: one model name for several endpoints'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "maintenance" -d 'Take a cluster out of service, and put it back'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "fixtures" -d 'The catalogue as files: FIRST\'s Django JSON or figw\'s own YAML'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "key" -d 'API keys for people and services without another login'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "config" -d 'Check, show or convert the configuration'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "man" -d 'Write the manual pages to a directory'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "add" -d 'Add a cluster'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "list" -d 'List every cluster'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "show" -d 'Show one cluster in full'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "set" -d 'Change what is given and leave the rest; an empty value clears a list'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "remove" -d 'Remove a cluster that no endpoint uses'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from endpoint" -f -a "add" -d 'Add an endpoint; on a terminal, asks for what no flag gives'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from endpoint" -f -a "list" -d 'List every endpoint'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from endpoint" -f -a "show" -d 'Show one endpoint in full'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from endpoint" -f -a "set" -d 'Change what is given and leave the rest; an empty value clears a list or a setting'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from endpoint" -f -a "remove" -d 'Remove an endpoint that no federation uses'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from endpoint" -f -a "test" -d 'Send one real request to an endpoint\'s back end'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from federation" -f -a "add" -d 'Add a federation'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from federation" -f -a "list" -d 'List every federation'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from federation" -f -a "show" -d 'Show one federation in full'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from federation" -f -a "set" -d 'Change what is given and leave the rest'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from federation" -f -a "remove" -d 'Remove a federation; its endpoints stay'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from maintenance" -f -a "on" -d 'Take a cluster out of service'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from maintenance" -f -a "off" -d 'Put a cluster back into service'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from maintenance" -f -a "status" -d 'Show which clusters are out of service'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from fixtures" -f -a "load" -d 'Load files as one set: all of it or nothing'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from fixtures" -f -a "dump" -d 'Write the whole catalogue to standard output as YAML, or as JSON with `--output json`'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from fixtures" -f -a "check" -d 'Check files without a database'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "create" -d 'Make a key and show it, this once'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "list" -d 'List every key, without its text'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "revoke" -d 'Refuse a key from now on; running gateways follow within 5 seconds'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Check the configuration and every secret it refers to'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the effective values, secrets masked'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "import-env" -d 'Turn a FIRST .env file into YAML on standard output'

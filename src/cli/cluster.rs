@@ -46,6 +46,9 @@ pub enum ClusterCommand {
 pub struct AddArgs {
     /// Unique name, also the first path segment of its routes
     name: Option<String>,
+    /// The same, for those who name every value
+    #[arg(long = "name", value_name = "NAME", conflicts_with = "name", hide = true)]
+    named: Option<String>,
     #[command(flatten)]
     fields: ClusterFields,
 }
@@ -160,7 +163,8 @@ pub(super) fn apply_settings(
 }
 
 async fn add(args: AddArgs, context: &Context) -> Result<Outcome, Failure> {
-    let AddArgs { name, mut fields } = args;
+    let AddArgs { name, named, mut fields } = args;
+    let name = name.or(named);
     let name = match name {
         Some(name) => name,
         None if context.is_interactive() => ask::text("Name", None)?,

@@ -22,6 +22,9 @@ pub enum FederationCommand {
     Add {
         /// The model name that people ask for
         model: Option<String>,
+        /// The same, for those who name every value
+        #[arg(long = "model", value_name = "MODEL", conflicts_with = "model", hide = true)]
+        named: Option<String>,
         /// What it consists of
         #[command(flatten)]
         fields: FederationFields,
@@ -117,7 +120,7 @@ impl FederationCommand {
     /// Whatever kept it from being done.
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
-            Self::Add { model, fields } => add(model, fields, context).await,
+            Self::Add { model, named, fields } => add(model.or(named), fields, context).await,
             Self::List => show_all(context).await,
             Self::Show { model } => show(&model, context).await,
             Self::Set { model, fields } => {
