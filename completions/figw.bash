@@ -452,12 +452,16 @@ _figw() {
             return 0
             ;;
         figw__subcmd__cluster__subcmd__add)
-            opts="-c -q -v -y -h -V --adapter --frameworks --routes --groups --domains --setting --config --output --quiet --verbose --color --yes --help --version"
+            opts="-c -q -v -y -h -V --name --adapter --frameworks --routes --groups --domains --setting --config --output --quiet --verbose --color --yes --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --adapter)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1488,12 +1492,16 @@ _figw() {
             return 0
             ;;
         figw__subcmd__federation__subcmd__add)
-            opts="-c -q -v -y -h -V --target --description --policy --config --output --quiet --verbose --color --yes --help --version"
+            opts="-c -q -v -y -h -V --model --target --description --policy --config --output --quiet --verbose --color --yes --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --model)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --target)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

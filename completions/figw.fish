@@ -91,6 +91,7 @@ complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_s
 complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -f -a "set" -d 'Change what is given and leave the rest; an empty value clears a list'
 complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -f -a "remove" -d 'Remove a cluster that no endpoint uses'
 complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -l name -d 'The same, for those who name every value' -r
 complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -l adapter -d 'How its endpoints are reached: direct-api, globus-compute, metis or echo' -r
 complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -l frameworks -d 'Serving frameworks, such as vllm; separated by commas' -r
 complete -c figw -n "__fish_figw_using_subcommand cluster; and __fish_seen_subcommand_from add" -l routes -d 'Routes it offers, separated by commas [default when adding: all]' -r
@@ -350,6 +351,7 @@ complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_see
 complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -f -a "set" -d 'Change what is given and leave the rest'
 complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -f -a "remove" -d 'Remove a federation; its endpoints stay'
 complete -c figw -n "__fish_figw_using_subcommand federation; and not __fish_seen_subcommand_from add list show set remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -l model -d 'The same, for those who name every value' -r
 complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -l target -d 'An endpoint behind the name; repeatable; when changing, replaces all targets' -r
 complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -l description -d 'A line about it' -r
 complete -c figw -n "__fish_figw_using_subcommand federation; and __fish_seen_subcommand_from add" -l policy -d 'How a target is chosen [default when adding: least-busy]' -r

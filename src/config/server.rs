@@ -37,7 +37,8 @@ pub struct Server {
     #[serde(with = "size")]
     #[schemars(with = "SizeForm")]
     pub max_body_bytes: u64,
-    /// Longest time for a client to send its request's headers.
+    /// Longest time for a client to send the headers of its first request. Those of later requests
+    /// on the same connection have 75 s, idle time included.
     #[serde(with = "duration")]
     #[schemars(with = "PositiveDurationForm")]
     pub header_timeout: Duration,

@@ -75,6 +75,7 @@ pub struct Start {
 pub async fn serve(start: Start) -> Result<(), ServeError> {
     let Start { config, reread, level, store, greeting } = start;
     refuse_unsupported(&config)?;
+    allow_descriptors(config.server.max_connections);
     for key in config.not_yet_in_effect() {
         tracing::warn!("{key} is set, but this version of figw does not use it yet");
     }
@@ -150,6 +151,26 @@ fn refuse_unsupported(config: &Config) -> Result<(), ServeError> {
         ));
     }
     Ok(())
+}
+
+/// A connection may need a second one to a back end; most systems allow a process 1,024 files
+/// unless it asks for more.
+fn allow_descriptors(max_connections: u32) {
+    const FOR_THE_REST: u64 = 256;
+    let wanted = 2 * u64::from(max_connections) + FOR_THE_REST;
+    let (soft, _) = rlimit::Resource::NOFILE.get().unwrap_or_default();
+    let allowed = if soft < wanted {
+        rlimit::increase_nofile_limit(wanted).unwrap_or(soft)
+    } else {
+        soft
+    };
+    if allowed < wanted {
+        tracing::warn!(
+            allowed,
+            wanted,
+            "server.max_connections needs more open files than this process may have; raise LimitNOFILE= or ulimit -n"
+        );
+    }
 }
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
