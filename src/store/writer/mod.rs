@@ -44,9 +44,9 @@ impl WriterOptions {
             spool_directory,
             instance: instance.into(),
             flush_interval: Duration::from_secs(1),
-            flush_rows: 8_000,
+            flush_rows: 4_000,
             queue_rows: 32_000,
-            batch_rows: 2_000,
+            batch_rows: 1_000,
         }
     }
 }
