@@ -21,7 +21,7 @@ pub enum AuthError {
     )]
     Missing,
     /// The header is not of the form that is read.
-    #[error("The Authorization header must be of the form 'Bearer KEY'.")]
+    #[error("There must be one Authorization header, of the form 'Bearer KEY'.")]
     Malformed,
     /// The key is unknown or revoked.
     #[error(
@@ -48,6 +48,10 @@ pub fn authenticate(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Arc<Call
 
 /// The token of `Authorization: Bearer …`, or else of `x-api-key`, which Anthropic's clients send.
 fn credentials(headers: &HeaderMap) -> Result<&str, AuthError> {
+    // Two of them could be read one way here and the other way by a proxy in front.
+    if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
+        return Err(AuthError::Malformed);
+    }
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let text = value.to_str().map_err(|_| AuthError::Malformed)?;
         return match text.split_once(' ') {

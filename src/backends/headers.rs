@@ -16,7 +16,7 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Headers of the caller that stop at the gateway: credentials, what describes the caller's own
 /// connection, and `accept-encoding`, since tokens can be counted in plain answers only.
-const KEPT_FROM_BACKEND: [HeaderName; 14] = [
+const KEPT_FROM_BACKEND: [HeaderName; 15] = [
     header::ACCEPT_ENCODING,
     header::AUTHORIZATION,
     header::CONTENT_LENGTH,
@@ -31,6 +31,7 @@ const KEPT_FROM_BACKEND: [HeaderName; 14] = [
     HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-internal-secret"),
     HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-stream-task-token"),
 ];
 
 /// Headers of a back end that stop at the gateway: it frames, dates and names the answer itself,

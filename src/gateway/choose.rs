@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Place, refusal::Refusal};
 use crate::{
     catalog::{Served, Snapshot},
-    domain::{Caller, Route},
+    domain::{Adapter, Caller, Route},
 };
 
 /// What callers are told to wait while a cluster is in maintenance.
@@ -78,7 +78,7 @@ fn anywhere(
     Err(refusal)
 }
 
-/// Whether the endpoint's cluster is in service and offers the route.
+/// Whether the endpoint can be sent to at all, and its cluster is in service and offers the route.
 fn available(served: &Served, route: Route) -> Result<(), Refusal> {
     let cluster = &served.cluster;
     if let Some(maintenance) = &cluster.maintenance {
@@ -95,7 +95,30 @@ fn available(served: &Served, route: Route) -> Result<(), Refusal> {
         );
         return Err(Refusal::not_found("route_not_offered", message));
     }
-    Ok(())
+    match &served.unusable {
+        Some(reason) => Err(misconfigured(served, reason)),
+        None => supported(served.endpoint.settings.adapter()),
+    }
+}
+
+fn misconfigured(served: &Served, reason: &str) -> Refusal {
+    let slug = &served.endpoint.slug;
+    tracing::debug!(endpoint = slug, reason, "an unusable endpoint was asked for");
+    let message =
+        format!("Endpoint {slug} cannot be used at present; its operator has been told why.");
+    Refusal::unavailable("endpoint_misconfigured", message, Duration::from_mins(1))
+}
+
+/// Whether this version of figw can send requests through `adapter`.
+///
+/// # Errors
+/// 501 when it cannot.
+pub fn supported(adapter: Adapter) -> Result<(), Refusal> {
+    if matches!(adapter, Adapter::DirectApi | Adapter::Echo) {
+        return Ok(());
+    }
+    let message = format!("Inference through {adapter} is not part of this version of figw.");
+    Err(Refusal::new(http::StatusCode::NOT_IMPLEMENTED, "adapter_not_supported", message))
 }
 
 fn no_model(model: &str, place: &str) -> Refusal {

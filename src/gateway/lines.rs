@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::{meters::EndpointMeters, refusal::Refusal};
+use super::{choose::supported, meters::EndpointMeters, refusal::Refusal};
 use crate::{
     backends::direct_api::DirectTarget,
     catalog::Served,
@@ -87,6 +87,14 @@ impl Lines {
     }
 }
 
+impl Lines {
+    /// Forgets endpoints that `keep` does not know any more, with their credentials.
+    pub fn retain(&self, keep: impl Fn(&str) -> bool) {
+        let mut known = self.by_slug.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|slug, _| keep(slug));
+    }
+}
+
 impl Line {
     fn new(served: &Arc<Served>) -> Self {
         Self {
@@ -101,16 +109,6 @@ impl Line {
 impl Way {
     fn to(served: &Served) -> Result<Self, Refusal> {
         let slug = &served.endpoint.slug;
-        if let Some(reason) = &served.unusable {
-            tracing::debug!(endpoint = slug, reason, "an unusable endpoint was asked for");
-            return Err(Refusal::unavailable(
-                "endpoint_misconfigured",
-                format!(
-                    "Endpoint {slug} cannot be used at present; its operator has been told why."
-                ),
-                std::time::Duration::from_mins(1),
-            ));
-        }
         match &served.endpoint.settings {
             EndpointSettings::Echo(settings) => Ok(Self::Echo(settings.clone())),
             EndpointSettings::DirectApi(settings) => {
@@ -121,14 +119,10 @@ impl Way {
                         Refusal::bad_gateway(format!("Endpoint {slug} is not set up correctly."))
                     })
             }
-            other => Err(Refusal::new(
-                http::StatusCode::NOT_IMPLEMENTED,
-                "adapter_not_supported",
-                format!(
-                    "Inference through {} is not part of this version of figw.",
-                    other.adapter()
-                ),
-            )),
+            // `choose` has refused those already.
+            other => Err(supported(other.adapter()).err().unwrap_or_else(|| {
+                Refusal::bad_gateway(format!("Endpoint {slug} cannot be reached."))
+            })),
         }
     }
 }

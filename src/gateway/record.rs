@@ -124,7 +124,8 @@ impl Record {
     /// Tokens as reported, or else estimated from what went by. A request that no back end began
     /// to answer well used none.
     fn tokens(&self, row: &UsageRow) -> TokenCount {
-        if !row.backend_status.is_some_and(|status| (200..300).contains(&status)) {
+        let answered = row.backend_status.is_some_and(|status| (200..300).contains(&status));
+        if !answered || (row.status >= 500 && self.usage.is_empty()) {
             return TokenCount::default();
         }
         let completion = match (row.route.streams(), row.streamed) {

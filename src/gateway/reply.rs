@@ -18,6 +18,9 @@ use crate::{
     domain::Route,
 };
 
+/// The longest wait, in seconds, that a back end may ask callers for.
+const LONGEST_RETRY: u64 = 3600;
+
 /// What the caller gets.
 #[derive(Debug)]
 pub struct Reply {
@@ -118,7 +121,8 @@ fn with_retry(refusal: Refusal, answer: &Answer) -> Refusal {
         .get(header::RETRY_AFTER)
         .map(HeaderValue::to_str)
         .and_then(Result::ok)
-        .and_then(|text| text.trim().parse().ok());
+        .and_then(|text| text.trim().parse::<u64>().ok())
+        .map(|seconds| seconds.min(LONGEST_RETRY));
     match (seconds, refusal.status) {
         (Some(seconds), _) => refusal.retry_after(std::time::Duration::from_secs(seconds)),
         (None, StatusCode::SERVICE_UNAVAILABLE) => {

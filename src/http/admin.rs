@@ -57,7 +57,7 @@ pub fn routes(admin: &Arc<Admin>) -> BoxedFilter<(Response,)> {
     get("metrics", metrics)
         .or(admin_path().and(levers))
         .unify()
-        .recover(error::recover)
+        .recover(|rejection| error::recover(rejection, "GET, POST"))
         .map(Reply::into_response)
         .boxed()
 }

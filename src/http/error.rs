@@ -36,6 +36,16 @@ pub fn response(refusal: &Refusal, shape: Shape) -> Response {
     response
 }
 
+/// 405, with the methods that the path takes.
+#[must_use]
+pub fn method_not_allowed(allowed: &'static str, shape: Shape) -> Response {
+    let message = format!("This path does not take that method; it takes {allowed}.");
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut response = response(&Refusal::new(status, "method_not_allowed", message), shape);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
 /// A JSON response.
 #[must_use]
 pub fn json(status: StatusCode, body: &serde_json::Value) -> Response {
@@ -46,20 +56,18 @@ pub fn json(status: StatusCode, body: &serde_json::Value) -> Response {
     response
 }
 
-/// Answers what no route took. Routes refuse by responses of their own, so a rejection means that
+/// Answers what no route took; `allowed` are the methods of those that would have.
+/// Routes refuse by responses of their own, so a rejection means that
 /// the path or the method is not one of figw's.
 ///
 /// # Errors
 /// Never.
 #[allow(clippy::unused_async, reason = "warp's `recover` wants a future")]
-pub async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
-    let refusal = if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        Refusal::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "This path does not take that method.",
-        )
-    } else if rejection.is_not_found() {
+pub async fn recover(rejection: Rejection, allowed: &'static str) -> Result<Response, Infallible> {
+    if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        return Ok(method_not_allowed(allowed, Shape::OpenAi));
+    }
+    let refusal = if rejection.is_not_found() {
         Refusal::not_found("not_found", "There is nothing at this path.")
     } else {
         tracing::error!(?rejection, "a rejection that no route should make");

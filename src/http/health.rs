@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
-use super::{App, error, paths, with};
+use super::{App, error, paths, read, with};
 use crate::{catalog::Catalog, store::RowWriter};
 
 /// What `/ready` is answered from.
@@ -161,7 +161,7 @@ impl Readiness {
 /// `GET /health`, `/ready`, `/resource_server/health`, `/resource_server/status`.
 pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     let first = || warp::path(paths::FIRST_PREFIX);
-    let here = || warp::path::end().and(warp::get());
+    let here = || warp::path::end().and(read());
     let health = warp::path("health")
         .and(here())
         .or(first().and(warp::path("health")).and(here()))

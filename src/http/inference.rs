@@ -23,14 +23,16 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         std::future::ready(paths::inference(path.as_str()).ok_or_else(warp::reject::not_found))
     });
     place
-        .and(warp::post())
         .and(with(Arc::clone(app)))
         .and(head())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(|(place, route): (Place, Route), app: Arc<App>, head, headers, body| {
+        .then(|(place, route): (Place, Route), app: Arc<App>, head: Head, headers, body| {
             // Boxed here, so that warp's wrappers pass a pointer around and not kilobytes.
             Box::pin(async move {
+                if head.method != http::Method::POST {
+                    return error::method_not_allowed("POST", shape(route));
+                }
                 match infer(&app, head, headers, place, route, body).await {
                     Ok(reply) => response(reply),
                     Err(refusal) => error::response(&refusal, shape(route)),

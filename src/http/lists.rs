@@ -10,7 +10,7 @@ use warp::{
     reply::Response,
 };
 
-use super::{App, admit, error, head, paths, with};
+use super::{App, admit, error, head, paths, read, with};
 use crate::{
     catalog::{Federated, Snapshot},
     domain::{Caller, Route},
@@ -26,7 +26,7 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     let models = || warp::path("v1").and(warp::path("models"));
     let list = |list: List| {
         warp::path::end()
-            .and(warp::get())
+            .and(read())
             .and(with(Arc::clone(app)))
             .and(head())
             .and(warp::header::headers_cloned())
@@ -34,7 +34,7 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     };
     let one = || {
         warp::path::tail()
-            .and(warp::get())
+            .and(read())
             .and(with(Arc::clone(app)))
             .and(head())
             .and(warp::header::headers_cloned())
@@ -81,7 +81,7 @@ fn answer(
 #[allow(clippy::unnecessary_wraps, reason = "the type of every list")]
 fn all_models(snapshot: &Snapshot, caller: &Caller) -> Result<Value, Refusal> {
     let models: Vec<_> =
-        snapshot.models_for(caller).map(|federated| described(federated)).collect();
+        snapshot.models_for(caller).map(|federated| described(federated, caller)).collect();
     Ok(json!({ "object": "list", "data": models }))
 }
 
@@ -90,16 +90,17 @@ fn model(snapshot: &Snapshot, caller: &Caller, encoded: &str) -> Result<Value, R
     snapshot
         .federated(&id)
         .filter(|federated| federated.permits(caller))
-        .map(|federated| described(federated))
+        .map(|federated| described(federated, caller))
         .ok_or_else(|| {
             let message = "The model does not exist, or you are not allowed to use it.";
             Refusal::not_found("model_not_found", message).param("model")
         })
 }
 
-/// A model in OpenAI's shape.
-fn described(federated: &Federated) -> Value {
-    let owner = federated.targets.first().map_or("figw", |t| t.served.cluster.name.as_str());
+/// A model in OpenAI's shape. Its owner is the first cluster on which this caller may use it.
+fn described(federated: &Federated, caller: &Caller) -> Value {
+    let owner =
+        federated.permitted(caller).next().map_or("figw", |t| t.served.cluster.name.as_str());
     json!({ "id": federated.model, "object": "model", "created": 0, "owned_by": owner })
 }
 

@@ -33,7 +33,7 @@ pub fn public(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(health::routes(app))
         .unify()
-        .recover(error::recover)
+        .recover(|rejection| error::recover(rejection, "GET, HEAD"))
         .map(Reply::into_response)
         .boxed()
 }
@@ -43,6 +43,11 @@ fn with<T: Clone + Send + Sync + 'static>(
     value: T,
 ) -> impl Filter<Extract = (T,), Error = std::convert::Infallible> + Clone {
     warp::any().map(move || value.clone())
+}
+
+/// GET, or HEAD, with which many monitors ask; the server leaves the body out then.
+fn read() -> impl Filter<Extract = (), Error = warp::Rejection> + Copy {
+    warp::get().or(warp::head()).unify()
 }
 
 /// The request's head, as the server noted it on arrival.

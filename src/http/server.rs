@@ -36,7 +36,8 @@ const BACKLOG: u32 = 4096;
 /// The most headers a request may have.
 const MAX_HEADERS: usize = 128;
 
-/// The longest request head, in bytes; also the size up to which a connection's buffer grows.
+/// Size in bytes up to which a connection's buffer grows. A head that does not fit is refused; one
+/// that came in with a single read may be about twice as long.
 const MAX_BUFFER: usize = 64 * 1024;
 
 /// Limits of a listener.
@@ -190,6 +191,7 @@ async fn connection<F: Routes>(
 
 fn log_end(ended: hyper::Result<()>) {
     if let Err(error) = ended {
+        // Heads that hyper refuses by itself are answered without a request id and noted here only.
         tracing::debug!(%error, "a connection ended in an error");
     }
 }

@@ -1,6 +1,8 @@
 //! Server-sent events, handed on in whole events without copying them.
 //!
-//! The format: <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
+//! The format: <https://html.spec.whatwg.org/multipage/server-sent-events.html>. Two of its forms that
+//! no inference API uses are passed on unread: lines that end in a lone CR, and data that is spread
+//! over several lines.
 
 use bytes::{Bytes, BytesMut};
 use memchr::{memchr_iter, memrchr_iter};
@@ -81,9 +83,24 @@ pub fn count(block: &[u8]) -> u64 {
     (starts + memchr::memmem::find_iter(block, b"\ndata:").count()) as u64
 }
 
+/// Whether a block of events holds the mark with which an answer comes to its end, in any of the
+/// APIs. Some back ends leave `[DONE]` out, so the reason for finishing will do.
+#[must_use]
+pub fn is_ending(block: &[u8]) -> bool {
+    const MARKS: [&[u8]; 4] =
+        [b"[DONE]", b"\"message_stop\"", b"\"response.completed\"", b"\"response.incomplete\""];
+    const REASON: &[u8] = b"\"finish_reason\"";
+    MARKS.iter().any(|mark| memchr::memmem::find(block, mark).is_some())
+        || memchr::memmem::find_iter(block, REASON).any(|at| {
+            let value = &block[at + REASON.len()..];
+            value.iter().find(|b| !b.is_ascii_whitespace() && **b != b':') == Some(&b'"')
+        })
+}
+
 /// The text after `data:` of an event with a single data line, which is what every API sends.
 #[must_use]
 pub fn data(event: &[u8]) -> Option<&[u8]> {
+    let event = event.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(event);
     event.split(|b| *b == b'\n').find_map(|line| Some(line.strip_prefix(b"data:")?.trim_ascii()))
 }
 
@@ -127,6 +144,17 @@ mod tests {
         let block = Bytes::from(vec![b'x'; 1024 * 1024]);
         let results: Vec<_> = (0..5).map(|_| buffer.push(block.clone())).collect();
         assert_eq!(results.last(), Some(&Err(EventTooLong)));
+    }
+
+    #[test]
+    fn a_good_end_is_told_from_a_cut_one() {
+        let chunk =
+            |finish: &str| format!("data: {{\"choices\":[{{\"finish_reason\":{finish}}}]}}\n\n");
+        assert!(is_ending(b"data: [DONE]\n\n"));
+        assert!(is_ending(b"event: message_stop\ndata: {\"type\": \"message_stop\"}\n\n"));
+        assert!(is_ending(chunk(" \"stop\"").as_bytes()));
+        assert!(!is_ending(chunk("null").as_bytes()));
+        assert!(!is_ending(b""));
     }
 
     #[test]

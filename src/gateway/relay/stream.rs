@@ -34,6 +34,14 @@ pub struct EventRelay {
     body: Option<AnswerBody>,
     events: EventBuffer,
     out: VecDeque<Bytes>,
+    /// The last blocks of events that came, in which a good end shows.
+    recent: [Bytes; 2],
+    /// Whether the caller has been told that there is an answer.
+    begun: bool,
+    /// Why it ended before it had begun.
+    early_end: Option<String>,
+    /// Whether the back end, not the caller, is being waited for.
+    waiting: bool,
     /// Whether the back end was asked for its usage on our account, not the caller's.
     hide_usage: bool,
     route: Route,
@@ -56,9 +64,9 @@ impl EventRelay {
         budgets: Budgets,
     ) -> Result<Self, Refusal> {
         let mut relay = Self::new(body, route, hide_usage, record, budgets);
-        let first = std::future::poll_fn(|cx| relay.poll_first(cx)).await;
-        match first {
+        match std::future::poll_fn(|cx| relay.poll_first(cx)).await {
             Ok(()) => {
+                relay.begun = true;
                 relay.record.replied(http::StatusCode::OK);
                 Ok(relay)
             }
@@ -66,13 +74,19 @@ impl EventRelay {
         }
     }
 
+    /// Ready with the first whole event.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Spoilt>> {
-        while let Some(body) = &mut self.body {
+        loop {
+            if let Some(reason) = self.early_end.take() {
+                return Poll::Ready(Err(Spoilt::Broken(reason)));
+            }
+            let Some(body) = self.body.as_mut().filter(|_| self.out.is_empty()) else {
+                return Poll::Ready(Ok(()));
+            };
             match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(bytes) = frame.into_data() {
                         self.take(bytes);
-                        return Poll::Ready(Ok(()));
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -87,7 +101,6 @@ impl EventRelay {
                 }
             }
         }
-        Poll::Ready(Ok(()))
     }
 
     fn new(
@@ -102,6 +115,10 @@ impl EventRelay {
             body: Some(body),
             events: EventBuffer::default(),
             out: VecDeque::new(),
+            recent: <[Bytes; 2]>::default(),
+            begun: false,
+            early_end: None,
+            waiting: true,
             hide_usage,
             route,
             record,
@@ -112,7 +129,6 @@ impl EventRelay {
 
     /// Takes in what the back end sent.
     fn take(&mut self, bytes: Bytes) {
-        self.set_timer();
         match self.events.push(bytes) {
             Ok(whole) => self.take_events(whole),
             Err(sse::EventTooLong) => self.fail("the back end sent an event longer than 4 MiB"),
@@ -121,6 +137,9 @@ impl EventRelay {
 
     fn take_events(&mut self, block: Bytes) {
         self.record.received(sse::count(&block));
+        if !block.is_empty() {
+            self.recent = [std::mem::take(&mut self.recent[1]), block.clone()];
+        }
         if !mentions_usage(&block) && memmem::find(&block, b"\"error\"").is_none() {
             self.send(block);
             return;
@@ -161,9 +180,31 @@ impl EventRelay {
         self.end(Some(why.to_owned()));
     }
 
+    /// Before the answer has begun there is still time for a refusal, which then closes the account.
     fn end(&mut self, error: Option<String>) {
         self.body = None;
-        self.record.close(error);
+        if self.begun {
+            self.record.close(error);
+        } else {
+            self.early_end = error;
+        }
+    }
+
+    /// The back end has closed its stream. What it left unfinished is finished for it; whether it
+    /// had come to its end shows in the last events.
+    fn finish(&mut self) {
+        let rest = self.events.rest();
+        if !rest.is_empty() {
+            self.take_events([rest.trim_ascii_end(), b"\n\n"].concat().into());
+        }
+        if self.body.is_none() {
+            return;
+        }
+        if self.recent.iter().any(|block| sse::is_ending(block)) {
+            self.end(None);
+        } else {
+            self.fail("the back end's stream ended before its answer did");
+        }
     }
 
     fn set_timer(&mut self) {
@@ -190,7 +231,9 @@ impl Stream for EventRelay {
                 return Poll::Ready(Some(Ok(bytes)));
             }
             let Some(body) = &mut self.body else { return Poll::Ready(None) };
-            match Pin::new(body).poll_frame(cx) {
+            let polled = Pin::new(body).poll_frame(cx);
+            self.waiting &= polled.is_pending();
+            match polled {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(bytes) = frame.into_data() {
                         self.take(bytes);
@@ -200,12 +243,12 @@ impl Stream for EventRelay {
                     tracing::warn!(error = reason(&*error), "a stream broke");
                     self.fail("the back end's stream broke");
                 }
-                Poll::Ready(None) => {
-                    let rest = self.events.rest();
-                    self.send(rest);
-                    self.end(None);
-                }
+                Poll::Ready(None) => self.finish(),
                 Poll::Pending => {
+                    // The pause is counted from here, so that a slow caller's is not the back end's.
+                    if !std::mem::replace(&mut self.waiting, true) {
+                        self.set_timer();
+                    }
                     ready!(self.timer.as_mut().poll(cx));
                     self.fail_slow();
                 }

@@ -17,17 +17,44 @@ pub struct ReportedUsage {
     completion: Option<u64>,
 }
 
+/// More tokens than any request has; what goes beyond is a mistake that must not spoil sums.
+const MOST_TOKENS: u64 = 1 << 40;
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 #[allow(clippy::struct_field_names, reason = "the names of the APIs")]
-struct Fields {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
+struct Fields<'a> {
+    #[serde(borrow)]
+    prompt_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    completion_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens: Option<&'a RawValue>,
     // Anthropic counts what it read from or wrote to its cache beside `input_tokens`.
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
+    #[serde(borrow)]
+    cache_creation_input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_read_input_tokens: Option<&'a RawValue>,
+}
+
+/// A count, also one written as `3.0`. What is no count is as if it were not there: one field that
+/// is wrong must not void the others.
+fn count(raw: Option<&RawValue>) -> Option<u64> {
+    let text = raw?.get();
+    let number = text.parse::<u64>().ok().or_else(|| whole(text.parse::<f64>().ok()?))?;
+    (number <= MOST_TOKENS).then_some(number)
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "the range is checked first"
+)]
+fn whole(number: f64) -> Option<u64> {
+    (0.0..=MOST_TOKENS as f64).contains(&number).then_some(number as u64)
 }
 
 #[derive(Deserialize)]
@@ -90,18 +117,25 @@ impl ReportedUsage {
         });
         let usages = [nested, document.response.as_ref().and_then(|r| r.usage), document.usage];
         for raw in usages.into_iter().flatten() {
-            if let Ok(fields) = serde_json::from_str::<Option<Fields>>(raw.get()) {
+            if let Ok(fields) = serde_json::from_str::<Option<Fields<'_>>>(raw.get()) {
                 self.take(&fields.unwrap_or_default());
             }
         }
     }
 
-    fn take(&mut self, fields: &Fields) {
-        let cached = fields.cache_creation_input_tokens.unwrap_or(0)
-            + fields.cache_read_input_tokens.unwrap_or(0);
-        let prompt = fields.prompt_tokens.or(fields.input_tokens.map(|n| n.saturating_add(cached)));
+    /// Whether the back end has said anything yet.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.prompt.is_none() && self.completion.is_none()
+    }
+
+    fn take(&mut self, fields: &Fields<'_>) {
+        let cached = count(fields.cache_creation_input_tokens).unwrap_or(0)
+            + count(fields.cache_read_input_tokens).unwrap_or(0);
+        let prompt = count(fields.prompt_tokens).or(count(fields.input_tokens).map(|n| n + cached));
         self.prompt = prompt.or(self.prompt);
-        self.completion = fields.completion_tokens.or(fields.output_tokens).or(self.completion);
+        let completion = count(fields.completion_tokens).or(count(fields.output_tokens));
+        self.completion = completion.or(self.completion);
     }
 
     /// The counts, with `estimate` where the back end said nothing.
@@ -174,8 +208,20 @@ mod tests {
     }
 
     #[test]
+    fn one_count_that_is_none_does_not_void_the_others() {
+        let floats = r#"{"usage":{"prompt_tokens":3.0,"completion_tokens":4}}"#;
+        assert_eq!(read(&[floats]), reported(3, 4));
+        let negative = r#"{"usage":{"prompt_tokens":3,"completion_tokens":-4}}"#;
+        assert_eq!(read(&[negative]), reported(3, 0));
+        let cached =
+            r#"{"usage":{"input_tokens":5,"cache_read_input_tokens":18446744073709551615}}"#;
+        assert_eq!(read(&[cached]), reported(5, 0));
+    }
+
+    #[test]
     fn silence_and_nonsense_become_an_estimate() {
-        for text in ["{}", r#"{"usage":null}"#, r#"{"usage":{"prompt_tokens":"many"}}"#] {
+        let absurd = r#"{"usage":{"prompt_tokens":18446744073709551615,"completion_tokens":-3}}"#;
+        for text in ["{}", r#"{"usage":null}"#, r#"{"usage":{"prompt_tokens":"many"}}"#, absurd] {
             assert_eq!(read(&[text]), TokenCount { prompt: 7, completion: 9, estimated: true });
         }
     }

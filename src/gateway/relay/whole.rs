@@ -30,6 +30,12 @@ const MAX_LOOKED_AT: usize = 1024 * 1024;
 /// How much of a longer answer's end is searched for its usage.
 const TAIL: usize = 16 * 1024;
 
+/// How much of its beginning is, when the end has none.
+const HEAD: usize = 4 * 1024;
+
+/// The field that is searched for.
+const NAME: &[u8] = b"\"usage\"";
+
 /// What has been read of an answer.
 #[derive(Debug)]
 pub enum Begun {
@@ -99,6 +105,8 @@ fn joined(mut parts: VecDeque<Bytes>, length: usize) -> Bytes {
 pub struct LongRelay {
     body: Option<AnswerBody>,
     begun: VecDeque<Bytes>,
+    /// The beginning of the answer.
+    head: Bytes,
     tail: BytesMut,
     record: Record,
     budgets: Budgets,
@@ -110,7 +118,8 @@ impl LongRelay {
     #[must_use]
     pub fn new(begun: VecDeque<Bytes>, body: AnswerBody, record: Record, budgets: Budgets) -> Self {
         let timer = Box::pin(tokio::time::sleep(budgets.idle));
-        Self { body: Some(body), begun, tail: BytesMut::new(), record, budgets, timer }
+        let head = begun.front().map(|part| part.slice(..part.len().min(HEAD))).unwrap_or_default();
+        Self { body: Some(body), begun, head, tail: BytesMut::new(), record, budgets, timer }
     }
 
     fn pass(&mut self, bytes: Bytes) -> Bytes {
@@ -127,10 +136,13 @@ impl LongRelay {
         bytes
     }
 
-    /// Takes the usage from the object behind the last `"usage":` of the answer.
+    /// Takes the usage from the object behind the last `"usage":` of the answer's end, or else
+    /// behind the first of its beginning.
     fn note_usage(&mut self) {
-        let Some(at) = memmem::rfind(&self.tail, b"\"usage\"") else { return };
-        let fragment = [b"{", self.tail[at..].trim_ascii_end()].concat();
+        let tail = memmem::rfind(&self.tail, NAME).map(|at| &self.tail[at..]);
+        let head = || memmem::find(&self.head, NAME).map(|at| &self.head[at..]);
+        let Some(found) = tail.or_else(head) else { return };
+        let fragment = [b"{", found.trim_ascii_end()].concat();
         // What follows the usage closes the answer; the first whole object is all that is wanted.
         let mut documents = serde_json::Deserializer::from_slice(&fragment).into_iter();
         if let Some(Ok(document)) = documents.next() {

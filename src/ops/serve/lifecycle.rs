@@ -25,14 +25,28 @@ pub(super) struct Stopping {
     pub(super) reload: Arc<Notify>,
 }
 
-/// The signals that end the process.
-struct Ends {
+/// The signals that the process listens to.
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
-impl Ends {
-    async fn next(&mut self) -> &'static str {
+impl Signals {
+    /// Takes the signals over from the system's own handling, which would end the process.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub(super) fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal to end.
+    async fn end(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
@@ -43,32 +57,24 @@ impl Ends {
 impl Stopping {
     /// Waits for the first signal to end, then stops `servers` in order. A second signal ends the
     /// process at once.
-    ///
-    /// # Errors
-    /// When the operating system refuses a signal handler.
-    pub(super) async fn run(self, mut servers: JoinHandle<()>) -> std::io::Result<()> {
-        let mut ends = Ends {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        };
-        let mut hangups = signal(SignalKind::hangup())?;
+    pub(super) async fn run(self, mut signals: Signals, mut servers: JoinHandle<()>) {
         let first = loop {
             tokio::select! {
-                _ = hangups.recv() => self.reload.notify_one(),
-                name = ends.next() => break name,
+                _ = signals.hangup.recv() => self.reload.notify_one(),
+                _ = signals.terminate.recv() => break "SIGTERM",
+                _ = signals.interrupt.recv() => break "SIGINT",
             }
         };
         tracing::info!(signal = first, grace = ?self.grace, "stopping: /ready answers 503");
         self.app.readiness.drain("stopping");
         tokio::select! {
             () = self.wind_down(&mut servers) => {}
-            second = ends.next() => {
+            second = signals.end() => {
                 tracing::warn!(signal = second, "stopping at once");
                 // Rows are in the spool or lost with the requests that are cut.
                 std::process::exit(1);
             }
         }
-        Ok(())
     }
 
     async fn wind_down(&self, servers: &mut JoinHandle<()>) {

@@ -74,8 +74,9 @@ pub struct Start {
 /// What keeps it from starting, in one line that says what to do.
 pub async fn serve(start: Start) -> Result<(), ServeError> {
     let Start { config, reread, level, store, greeting } = start;
+    // From here on a signal does what it should, also while the parts are still being started.
+    let signals = lifecycle::Signals::listen().context("cannot listen for signals")?;
     refuse_unsupported(&config)?;
-    allow_descriptors(config.server.max_connections);
     for key in config.not_yet_in_effect() {
         tracing::warn!("{key} is set, but this version of figw does not use it yet");
     }
@@ -105,13 +106,14 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
         gateway: gateway(&config, Arc::clone(&catalog), &writer),
     });
+    allow_descriptors(config.server.max_connections);
     let workers = Workers::start(worker_count(&config)).context("cannot start threads")?;
 
     let reload = Arc::new(Notify::new());
     let refresh = Arc::new(Notify::new());
     tokio::spawn(catalog::watch::follow(catalog, store, resolve, Arc::clone(&refresh)));
     tokio::spawn(telemetry::metrics::keep_up(metrics.clone()));
-    tokio::spawn(forget_idle_users(Arc::clone(&app)));
+    tokio::spawn(forget_what_is_idle(Arc::clone(&app)));
     tokio::spawn(
         reload::Reload { reread, level, running: config.clone(), app: Arc::clone(&app), refresh }
             .follow(Arc::clone(&reload)),
@@ -136,7 +138,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         deadline: config.server.drain_timeout,
         reload,
     };
-    stopping.run(servers).await.context("cannot listen for signals")?;
+    stopping.run(signals, servers).await;
     writer.flush_and_stop(FLUSH_DEADLINE).await;
     tracing::info!("stopped");
     Ok(())
@@ -159,12 +161,10 @@ fn allow_descriptors(max_connections: u32) {
     const FOR_THE_REST: u64 = 256;
     let wanted = 2 * u64::from(max_connections) + FOR_THE_REST;
     let (soft, _) = rlimit::Resource::NOFILE.get().unwrap_or_default();
-    let allowed = if soft < wanted {
-        rlimit::increase_nofile_limit(wanted).unwrap_or(soft)
-    } else {
-        soft
-    };
-    if allowed < wanted {
+    let allowed =
+        if soft < wanted { rlimit::increase_nofile_limit(wanted).unwrap_or(soft) } else { soft };
+    // Most connections are idle, or answered without one to a back end.
+    if allowed < wanted - u64::from(max_connections) {
         tracing::warn!(
             allowed,
             wanted,
@@ -277,11 +277,14 @@ fn worker_count(config: &Config) -> usize {
     }
 }
 
-async fn forget_idle_users(app: Arc<App>) {
+/// Once a minute: users with a full allowance, and endpoints that are no longer in the catalogue.
+async fn forget_what_is_idle(app: Arc<App>) {
     let mut ticks = tokio::time::interval(Duration::from_mins(1));
     loop {
         ticks.tick().await;
         app.gateway.settings.load().limits.forget_idle();
+        let snapshot = app.gateway.catalog.snapshot();
+        app.gateway.lines.retain(|slug| snapshot.by_slug(slug).is_some());
     }
 }
 
