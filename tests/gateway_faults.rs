@@ -165,7 +165,7 @@ fn assert_ends_in_an_error(route: &str, answer: &Answer) {
 async fn a_stream_that_fails_midway_ends_with_an_error_event_and_without_done() {
     let (fake, gateway) = start();
     let caller = Caller::of(&gateway);
-    let faults = [Fault::HangMidway, Fault::ResetMidway, Fault::ErrorEvent];
+    let faults = [Fault::HangMidway, Fault::ResetMidway, Fault::ErrorEvent, Fault::CutShort];
     for fault in faults {
         fake.always(Some(fault));
         for route in STREAMED {
@@ -178,6 +178,21 @@ async fn a_stream_that_fails_midway_ends_with_an_error_event_and_without_done() 
         assert_eq!((row.status, row.backend_status), (200, Some(200)), "{row:?}");
         assert!(row.error.is_some(), "{row:?}");
         assert!(row.completion_tokens > 0, "what came is counted: {row:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_begins_with_an_error_is_no_stream_but_a_502() {
+    let (fake, gateway) = start();
+    let caller = Caller::of(&gateway);
+    fake.always(Some(Fault::ErrorFirst));
+    for route in STREAMED {
+        let answer = caller.ask(route, &request(route, "fake-model", true)).await;
+        assert_eq!(answer.status, 502, "{route}");
+        error_type(route, &answer);
+    }
+    for row in gateway.wait_for_usage(STREAMED.len()) {
+        assert_eq!((row.status, row.backend_status), (502, Some(200)), "{row:?}");
     }
 }
 

@@ -34,6 +34,10 @@ pub enum Fault {
     NoDone,
     /// `error-event`: an error in the midst of a stream, which then ends.
     ErrorEvent,
+    /// `error-first`: a stream that consists of an error.
+    ErrorFirst,
+    /// `cut-short`: a stream that is closed in good order, but midway.
+    CutShort,
 }
 
 impl Fault {
@@ -59,6 +63,8 @@ impl Fault {
             "no-usage" => Self::NoUsage,
             "no-done" => Self::NoDone,
             "error-event" => Self::ErrorEvent,
+            "error-first" => Self::ErrorFirst,
+            "cut-short" => Self::CutShort,
             _ => return None,
         })
     }

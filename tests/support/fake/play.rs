@@ -57,6 +57,8 @@ pub(super) fn streamed(mut asked: Asked, fault: Option<Fault>) -> Vec<Step> {
         Some(Fault::HangMidway) => cut(events, Step::Hang),
         Some(Fault::ResetMidway) => cut(events, Step::Reset),
         Some(Fault::ErrorEvent) => cut(events, Step::Send(stream::error(asked.route))),
+        Some(Fault::ErrorFirst) => vec![Step::Send(stream::error(asked.route))],
+        Some(Fault::CutShort) => cut(events, Step::Pause(MOMENT)),
         Some(Fault::SlowChunks(pause)) => slow(events, pause),
         Some(Fault::SplitFirstChunk) => split_first(all(events)),
         Some(Fault::MalformedJson) => all(events).into_iter().map(broken).collect(),
