@@ -34,10 +34,18 @@ impl Operator {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("figw").unwrap();
-        command.current_dir(self.home.path()).env_remove("FIGW_CONFIG");
-        command.args(["-c", "config.yaml"]).args(args).write_stdin("");
+        let mut command = Command::from_std(self.process(args));
+        command.write_stdin("");
         command
+    }
+
+    /// As [`Self::command`], with streams that a test can set.
+    fn process(&self, args: &[&str]) -> std::process::Command {
+        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_figw"));
+        process.current_dir(self.home.path()).env_remove("FIGW_CONFIG");
+        process.stdin(std::process::Stdio::null());
+        process.args(["-c", "config.yaml"]).args(args);
+        process
     }
 
     /// Runs a command that must work and returns its standard output.
@@ -254,6 +262,52 @@ fn an_echo_endpoint_needs_no_settings_and_answers_its_own_test() {
 }
 
 #[test]
+fn a_flag_that_the_clusters_adapter_does_not_take_is_named_before_what_is_missing() {
+    let operator = Operator::new();
+    operator.succeeds(&[
+        "cluster",
+        "add",
+        "sophia",
+        "--adapter",
+        "globus-compute",
+        "--frameworks",
+        "vllm",
+    ]);
+    for more in [&[][..], &["--framework", "vllm", "--model", "m"]] {
+        let args: Vec<_> = ["endpoint", "add", "--cluster", "sophia", "--api-url", "http://h/v1"]
+            .iter()
+            .chain(more)
+            .copied()
+            .collect();
+        let error = operator.fails(2, &args);
+        let expected = "--api-url does not fit cluster `sophia`, whose adapter is globus-compute";
+        assert!(error.contains(expected), "{error}");
+    }
+    let args = "endpoint add --cluster sophia --framework vllm --model m --adapter direct-api";
+    let args: Vec<_> = args.split(' ').chain(["--delay", "1s"]).collect();
+    let error = operator.fails(2, &args);
+    assert!(error.contains("--delay is a setting of echo"), "{error}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure_but_a_full_disk_is() {
+    let operator = Operator::new();
+    for args in [&["cluster", "list"][..], &["--output", "json", "config", "show"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = operator.process(args).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), said.as_str()), (Some(0), ""), "{args:?}");
+
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = operator.process(args).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(said.contains("cannot write to standard output"), "{said}");
+    }
+}
+
+#[test]
 fn maintenance_is_switched_on_with_a_notice_and_off_again() {
     let operator = Operator::new();
     operator.has_cluster();
@@ -305,9 +359,29 @@ fn a_mistake_in_one_file_loads_nothing_of_any() {
             operator.fails(1, &["fixtures", command, &fixture("first_clusters.json"), &bad]);
         assert!(error.contains("bad.json[0] (pk 4): model: is missing"), "{error}");
         assert!(error.contains("endpoint_adapter: is missing"), "{error}");
+        assert_eq!(error.contains("nothing was loaded"), command == "load", "{error}");
     }
     assert_eq!(operator.json(&["cluster", "list"]), serde_json::json!([]));
     operator.fails(1, &["fixtures", "load", "nowhere.json"]);
+}
+
+#[test]
+fn a_check_says_what_it_could_not_follow() {
+    let operator = Operator::new();
+    let cluster =
+        "clusters: [{name: lab, adapter: echo, frameworks: [api], routes: [chat/completions]}]\n";
+    let endpoint =
+        "endpoints: [{slug: e, cluster: lab, framework: api, model: m, adapter: echo}]\n";
+    let whole = operator.file("whole.yaml", &format!("version: 1\n{cluster}{endpoint}"));
+    let said = operator.succeeds(&["fixtures", "check", &whole]);
+    assert_eq!(said, "2 objects, no mistakes found\n");
+
+    let part = operator.file("part.yaml", &format!("version: 1\n{endpoint}"));
+    let said = operator.succeeds(&["fixtures", "check", &part]);
+    let expected = "1 object, no mistakes found; 1 reference to something outside these files was \
+                    not checked\n";
+    assert_eq!(said, expected);
+    assert_eq!(operator.json(&["fixtures", "check", &part])["unchecked"], 1);
 }
 
 #[test]
@@ -333,6 +407,9 @@ fn a_key_is_shown_once_listed_without_its_text_and_revoked_by_name() {
     assert_eq!((plain.lines().count(), plain.trim().len()), (1, 48));
 
     let list = operator.json(&["key", "list"]);
+    for moment in ["created_at", "expires_at"] {
+        assert_eq!(list[0][moment], created[moment], "{moment}");
+    }
     assert_eq!((&list[0]["state"], &list[0]["id"]), (&"active".into(), &created["id"]));
     assert!(!list.to_string().contains(text));
     assert!(!operator.succeeds(&["key", "list"]).contains(text));

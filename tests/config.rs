@@ -138,13 +138,15 @@ fn keys_that_depend_on_each_other_are_checked() {
 
 #[test]
 fn what_is_no_configuration_at_all_is_refused_with_its_line() {
-    assert_errors("", &["config.yaml: holds no keys; write {} to take every default"]);
-    assert_errors("# only\n", &["config.yaml: holds no keys; write {} to take every default"]);
     assert_errors("- a\n", &["config.yaml: must be a section of keys with values"]);
     assert_errors(b"server:\n  listen: \xff\n", &["config.yaml:2: is not UTF-8 text"]);
     assert_errors(
         "server:\n  listen: 127.0.0.1:1\n  listen: 127.0.0.1:2\n",
         &["config.yaml:3: server.listen: is given twice, first on line 2"],
+    );
+    assert_errors(
+        "server:\n  listen: 127.0.0.1:1\nserver:\n  listen: 127.0.0.1:2\n",
+        &["config.yaml:3: server: is given twice, first on line 1"],
     );
     let broken = Host::with_config("server:\n\tlisten: x\n").check(&[]);
     assert!(
@@ -152,6 +154,18 @@ fn what_is_no_configuration_at_all_is_refused_with_its_line() {
         "{}",
         broken.stderr
     );
+}
+
+#[test]
+fn a_file_without_a_key_has_the_defaults_and_takes_variables() {
+    for yaml in ["", "\n", "# server:\n#   listen: x\n", "---\n"] {
+        let host = Host::with_config(yaml);
+        let checked = host.check(&[]);
+        assert_eq!((checked.status, checked.stderr.as_str()), (0, ""), "{yaml:?}");
+        assert_eq!(checked.stdout, "OK: config.yaml\n");
+        let shown = host.run(&["config", "show"], &[("FIGW_SERVER__LISTEN", "127.0.0.1:2")]);
+        assert!(shown.stdout.contains("listen: 127.0.0.1:2"), "{}", shown.stdout);
+    }
 }
 
 #[test]

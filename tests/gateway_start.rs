@@ -279,8 +279,17 @@ fn dev_says_what_is_wrong_with_its_back_end() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = Dev::command(directory.path());
     command.env("FIGW_SERVER__LISTEN", taken.local_addr().unwrap().to_string());
-    fails(command, 1, &["another program has that port"]);
+    fails(command, 1, &["another program has that port", "set FIGW_SERVER__LISTEN"]);
+    let mut command = Dev::command(directory.path());
+    command.env("FIGW_SERVER__ADMIN_LISTEN", taken.local_addr().unwrap().to_string());
+    fails(command, 1, &["another program has that port", "set FIGW_SERVER__ADMIN_LISTEN"]);
     let mut outside = Dev::command(directory.path());
     outside.env("FIGW_SERVER__LISTEN", "0.0.0.0:0");
-    fails(outside, 1, &["loopback"]);
+    fails(outside, 2, &["loopback"]);
+    for address in ["ftp://x", "localhost:8000", "nonsense"] {
+        let output = end_of(with(address));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("--backend must be an http:// or https:// address"), "{said}");
+    }
 }

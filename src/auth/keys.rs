@@ -48,12 +48,17 @@ pub fn generate(
         user: request.user,
         groups: request.groups,
         models: request.models,
-        created_at: now,
-        expires_at: request.expires_at,
+        created_at: as_stored(now),
+        expires_at: request.expires_at.map(as_stored),
         revoked_at: None,
         last_used_at: None,
     };
     Ok((text, key))
+}
+
+/// The moment as the databases keep it, so that a key reads the same when it is made and later.
+fn as_stored(moment: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(moment.as_microsecond()).unwrap_or(moment)
 }
 
 #[cfg(test)]

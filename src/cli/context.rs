@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Display,
-    io::{IsTerminal, Write},
+    io::{self, ErrorKind, IsTerminal, Write},
     sync::Arc,
 };
 
@@ -66,6 +66,17 @@ impl From<crate::store::StoreError> for Failure {
     }
 }
 
+/// What became of writing to standard output. A reader that has seen enough, such as `head`, is no
+/// failure.
+fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output").into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What every subcommand is handed.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -85,25 +96,25 @@ impl Context {
     /// Writes bytes to standard output as they are.
     ///
     /// # Errors
-    /// When standard output is closed.
+    /// When standard output takes no more, such as a full disk.
     pub fn print_raw(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let written = std::io::stdout().lock().write_all(bytes);
-        written.map_err(|e| anyhow::Error::new(e).context("cannot write to standard output").into())
+        let mut out = io::stdout().lock();
+        written(out.write_all(bytes).and_then(|()| out.flush()))
     }
 
     /// Writes the command's result to standard output: `text` for people, `value` as JSON.
     ///
     /// # Errors
-    /// When standard output is closed.
+    /// When standard output takes no more, such as a full disk.
     pub fn print(&self, value: &impl Serialize, text: impl Display) -> Result<(), Failure> {
-        let mut out = std::io::stdout().lock();
-        let written = match self.global.output {
+        let mut out = io::stdout().lock();
+        let result = match self.global.output {
             Output::Text => writeln!(out, "{text}"),
             Output::Json => serde_json::to_writer_pretty(&mut out, value)
                 .map_err(Into::into)
                 .and_then(|()| writeln!(out)),
         };
-        written.map_err(|e| anyhow::Error::new(e).context("cannot write to standard output").into())
+        written(result)
     }
 
     /// The database that the configuration names.
@@ -134,14 +145,14 @@ impl Context {
     pub fn hint(&self, text: impl Display) {
         if !self.global.quiet {
             // A hint that nobody can read any more is no failure.
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            let _ = writeln!(io::stderr().lock(), "{text}");
         }
     }
 
     /// Whether a person can be asked: both standard input and standard error are a terminal.
     #[must_use]
     pub fn is_interactive(&self) -> bool {
-        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+        io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
     /// Asks for a yes on a terminal; `--yes` answers it beforehand.

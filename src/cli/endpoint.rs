@@ -150,12 +150,13 @@ impl EndpointFields {
             value.clone().ok_or_else(|| missing_flag(flag, example))
         };
         let cluster = given(&self.cluster, "--cluster", "sophia")?;
-        let framework = given(&self.framework, "--framework", "vllm")?;
-        let model = given(&self.model, "--model", "openai/gpt-oss-20b")?;
+        // A flag that does not fit is said before one that is missing.
         let adapter = match self.adapter {
             Some(adapter) => adapter,
-            None => super::cluster::find(current, &cluster)?.adapter,
+            None => self.adapter_of(super::cluster::find(current, &cluster)?)?,
         };
+        let framework = given(&self.framework, "--framework", "vllm")?;
+        let model = given(&self.model, "--model", "openai/gpt-oss-20b")?;
         let mut endpoint = Endpoint {
             slug: slug.unwrap_or_else(|| Endpoint::default_slug(&cluster, &framework, &model)),
             cluster,
@@ -169,6 +170,17 @@ impl EndpointFields {
         };
         self.apply_rest(&mut endpoint);
         Ok(endpoint)
+    }
+
+    /// The cluster's adapter, if every given setting is one of its.
+    fn adapter_of(&self, cluster: &Cluster) -> Result<Adapter, Failure> {
+        let Cluster { name, adapter, .. } = cluster;
+        self.settings.foreign_flag(*adapter).map_or(Ok(*adapter), |(flag, owner)| {
+            Err(Failure::usage(format!(
+                "{flag} does not fit cluster `{name}`, whose adapter is {adapter}; with \
+                 --adapter {owner} this endpoint is reached otherwise than its cluster"
+            )))
+        })
     }
 
     fn apply(&self, endpoint: &mut Endpoint) -> Result<(), Failure> {
@@ -215,6 +227,9 @@ impl EndpointFields {
         };
         // An unknown cluster is refused with the other mistakes.
         let Some(cluster) = cluster else { return Ok(()) };
+        if self.adapter.is_none() {
+            self.adapter_of(cluster)?;
+        }
         self.cluster = Some(cluster.name.clone());
         if self.framework.is_none() {
             let chosen = ask::choose("Framework", &cluster.frameworks)?;

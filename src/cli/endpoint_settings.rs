@@ -52,6 +52,7 @@ impl SettingsFields {
     /// The settings of a new endpoint.
     pub(super) fn create(&self, adapter: Adapter) -> Result<EndpointSettings, Failure> {
         let given = self.given();
+        self.check_owners(adapter)?;
         for (flag, example) in required(adapter) {
             if !given.iter().any(|(known, _, value)| known == flag && value.is_some()) {
                 return Err(missing_flag(flag, example));
@@ -62,6 +63,7 @@ impl SettingsFields {
 
     /// The settings of an endpoint with what was given changed.
     pub(super) fn change(&self, old: &EndpointSettings) -> Result<EndpointSettings, Failure> {
+        self.check_owners(old.adapter())?;
         self.overlay(old.adapter(), old.to_values(), self.given())
     }
 
@@ -71,25 +73,29 @@ impl SettingsFields {
         mut values: Map<String, Value>,
         given: Vec<Given>,
     ) -> Result<EndpointSettings, Failure> {
-        for (flag, key, value) in given {
-            if owner(flag) != adapter {
-                return Err(Failure::usage(format!(
-                    "{flag} is a setting of {}, but the endpoint's adapter is {adapter}",
-                    owner(flag)
-                )));
-            }
+        for (_, key, value) in given {
             match value {
                 Some(value) => values.insert(key.to_owned(), value),
                 None => values.shift_remove(key),
             };
         }
-        if !self.settings.is_empty() && adapter != Adapter::Metis {
-            return Err(Failure::usage(format!(
-                "--setting is for metis, but the endpoint's adapter is {adapter}"
-            )));
-        }
         apply_settings(&mut values, &self.settings)?;
         EndpointSettings::from_values(adapter, values).map_err(Failure::usage)
+    }
+
+    fn check_owners(&self, adapter: Adapter) -> Result<(), Failure> {
+        self.foreign_flag(adapter).map_or(Ok(()), |(flag, owner)| {
+            Err(Failure::usage(format!(
+                "{flag} is a setting of {owner}, but the endpoint's adapter is {adapter}"
+            )))
+        })
+    }
+
+    /// A flag that was given although it is not `adapter`'s, and whose it is.
+    pub(super) fn foreign_flag(&self, adapter: Adapter) -> Option<(&'static str, Adapter)> {
+        let settings = (!self.settings.is_empty()).then_some("--setting");
+        let flags = self.given().into_iter().map(|(flag, ..)| flag).chain(settings);
+        flags.map(|flag| (flag, owner(flag))).find(|(_, owner)| *owner != adapter)
     }
 
     fn given(&self) -> Vec<Given> {
@@ -155,6 +161,7 @@ fn owner(flag: &str) -> Adapter {
             Adapter::DirectApi
         }
         "--delay" => Adapter::Echo,
+        "--setting" => Adapter::Metis,
         _ => Adapter::GlobusCompute,
     }
 }

@@ -46,18 +46,19 @@ impl FixturesCommand {
     /// Whatever kept it from being done.
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
-            Self::Load(files) => load(&files.read()?, context).await,
+            Self::Load(files) => load(&files.read(NOT_LOADED)?, context).await,
             Self::Dump => dump(context).await,
-            Self::Check(files) => check(&files.read()?, context),
+            Self::Check(files) => check(&files.read("")?, context),
         }
     }
 }
 
 impl Files {
-    fn read(&self) -> Result<Fixtures, Failure> {
+    /// `consequence` follows the count of problems in the refusal.
+    fn read(&self, consequence: &str) -> Result<Fixtures, Failure> {
         let sources =
             self.files.iter().map(|path| read_file(path)).collect::<Result<Vec<_>, _>>()?;
-        fixtures::read(&sources).map_err(|problems| refusal(&problems))
+        fixtures::read(&sources).map_err(|problems| refusal(&problems, consequence))
     }
 }
 
@@ -69,10 +70,13 @@ fn read_file(path: &Path) -> Result<Source, Failure> {
     }
 }
 
-fn refusal(problems: &Problems) -> Failure {
+/// What a refusal means for `fixtures load`.
+const NOT_LOADED: &str = ", nothing was loaded";
+
+fn refusal(problems: &Problems, consequence: &str) -> Failure {
     let count = problems.as_slice().len();
     let noun = if count == 1 { "problem" } else { "problems" };
-    anyhow::anyhow!("{count} {noun}, nothing was loaded:\n{problems}").into()
+    anyhow::anyhow!("{count} {noun}{consequence}:\n{problems}").into()
 }
 
 /// What loading did.
@@ -112,7 +116,7 @@ fn texts(warnings: &[Problem]) -> Vec<String> {
 async fn load(fixtures: &Fixtures, context: &Context) -> Result<Outcome, Failure> {
     let store = context.store().await?;
     let load = edits::apply(store.as_ref(), |current| {
-        let mut load = fixtures.plan(current).map_err(|problems| Refused(refusal(&problems)))?;
+        let mut load = fixtures.plan(current).map_err(|p| Refused(refusal(&p, NOT_LOADED)))?;
         Ok::<_, Refused>((std::mem::take(&mut load.plan.edits), load))
     })
     .await
@@ -128,18 +132,34 @@ async fn load(fixtures: &Fixtures, context: &Context) -> Result<Outcome, Failure
 struct Checked {
     valid: bool,
     objects: usize,
+    /// References to what is not in the files.
+    unchecked: usize,
     warnings: Vec<String>,
 }
 
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.objects == 1 { "object" } else { "objects" };
+        write!(f, "{} {noun}, no mistakes found", self.objects)?;
+        let (references, were) = match self.unchecked {
+            0 => return Ok(()),
+            1 => ("reference", "was"),
+            _ => ("references", "were"),
+        };
+        let count = self.unchecked;
+        write!(f, "; {count} {references} to something outside these files {were} not checked")
+    }
+}
+
 fn check(fixtures: &Fixtures, context: &Context) -> Result<Outcome, Failure> {
-    let Load { warnings, .. } = fixtures.check().map_err(|problems| refusal(&problems))?;
-    let checked = Checked { valid: true, objects: fixtures.len(), warnings: texts(&warnings) };
+    let Load { warnings, unchecked, .. } =
+        fixtures.check().map_err(|problems| refusal(&problems, ""))?;
+    let warnings = texts(&warnings);
+    let checked = Checked { valid: true, objects: fixtures.len(), unchecked, warnings };
     for warning in &checked.warnings {
         context.hint(format_args!("warning: {warning}"));
     }
-    let count = checked.objects;
-    let noun = if count == 1 { "object" } else { "objects" };
-    context.print(&checked, format_args!("{count} {noun}, no mistakes found"))?;
+    context.print(&checked, &checked)?;
     Ok(Outcome::Done)
 }
 

@@ -22,8 +22,15 @@ pub struct ServeArgs {
     #[arg(long)]
     dev: bool,
     /// With --dev: serve every model that the OpenAI-compatible API at URL lists
-    #[arg(long, value_name = "URL", requires = "dev")]
+    #[arg(long, value_name = "URL", requires = "dev", value_parser = parse_backend)]
     backend: Option<Url>,
+}
+
+fn parse_backend(text: &str) -> Result<Url, &'static str> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https"))
+        .ok_or("--backend must be an http:// or https:// address, such as http://host:8000/v1")
 }
 
 impl ServeArgs {

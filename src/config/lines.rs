@@ -35,6 +35,13 @@ impl Lines {
     pub(super) fn get(&self, path: &str) -> Option<usize> {
         self.of.get(path).copied()
     }
+
+    /// Whether the key belongs to a section that is itself given twice: one mistake, told once.
+    fn is_in_repeated(&self, key: &str) -> bool {
+        self.repeated.iter().any(|(section, ..)| {
+            key.strip_prefix(section.as_str()).is_some_and(|rest| rest.starts_with(['.', '[']))
+        })
+    }
 }
 
 /// Where the next node of a collection belongs.
@@ -67,6 +74,7 @@ impl Reader {
         if matches!(next, Place::Key) {
             let key = join(path, text);
             match self.lines.of.get(&key) {
+                Some(_) if self.lines.is_in_repeated(&key) => {}
                 Some(first) => self.lines.repeated.push((key.clone(), line, *first)),
                 None => {
                     self.lines.of.insert(key.clone(), line);
@@ -136,7 +144,7 @@ mod tests {
         ] {
             assert_eq!(lines.get(path), Some(line), "{path}");
         }
-        assert_eq!(lines.repeated[0], ("server".to_owned(), 10, 2));
+        assert_eq!(lines.repeated, [("server".to_owned(), 10, 2)]);
     }
 
     #[test]

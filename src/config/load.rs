@@ -225,10 +225,6 @@ fn parse(path: &Path, content: Vec<u8>) -> Result<(Value, Lines), ConfigError> {
         }
         ConfigError::one(at(place.map(|(line, _)| line)), format!("is not valid YAML: {message}"))
     })?;
-    if document.is_null() {
-        let message = "holds no keys; write {} to take every default";
-        return Err(ConfigError::one(at(None), message));
-    }
     Ok((document, lines))
 }
 

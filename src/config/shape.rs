@@ -18,7 +18,7 @@ pub(super) fn complaints(document: &Value) -> Vec<(String, String)> {
     found
 }
 
-/// A section of which every key is commented out reads as `null`; it means the defaults.
+/// A section or a file of which every key is commented out reads as `null`; it means the defaults.
 pub(super) fn fill_empty_sections(node: &Node, value: &mut Value) {
     let Kind::Section { keys, .. } = &node.kind else { return };
     if value.is_null() {

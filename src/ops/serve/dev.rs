@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use reqwest::Url;
 use serde::Deserialize;
 
+use super::ServeError;
 use crate::{
     auth::keys,
     config::{Config, SecretUrl},
@@ -21,6 +22,7 @@ use crate::{
         AccessPolicy, Adapter, Cluster, DirectApi, Echo, Endpoint, EndpointSettings, KeyHash,
         Route, SecretSource,
     },
+    http::server::bind,
     ops::database,
     store::{self, CatalogEdit, Store, migrate},
 };
@@ -44,12 +46,20 @@ pub struct Dev {
 /// Makes the database, the catalogue and a key below `./figw-dev`.
 ///
 /// # Errors
-/// What cannot be made, or that `backend` does not list its models.
-pub async fn prepare(config: Config, backend: Option<&Url>) -> anyhow::Result<Dev> {
-    let config = adjusted(config)?;
-    if !config.server.listen.ip().is_loopback() {
-        bail!("--dev serves on loopback only; server.listen is {}", config.server.listen);
+/// That the configuration lets others in, what cannot be made, or that `backend` does not list its
+/// models.
+pub async fn prepare(config: Config, backend: Option<&Url>) -> Result<Dev, ServeError> {
+    let listen = config.server.listen;
+    if !listen.ip().is_loopback() {
+        return Err(ServeError::Configuration(format!(
+            "--dev serves on loopback only; server.listen is {listen}"
+        )));
     }
+    Ok(make(adjusted(config)?, backend).await?)
+}
+
+async fn make(config: Config, backend: Option<&Url>) -> anyhow::Result<Dev> {
+    try_ports(&config)?;
     make_directory(Path::new(DIRECTORY))?;
     // Asked before anything is changed: a back end that is away leaves the catalogue as it was.
     let (framework, endpoints) = match backend {
@@ -75,6 +85,14 @@ fn adjusted(mut config: Config) -> anyhow::Result<Config> {
     config.server.state_dir = directory.join("state");
     config.server.drain_grace = Duration::ZERO;
     Ok(config)
+}
+
+/// Finds a taken port before anything is made, and names the variables: `--dev` has no file in
+/// which a key could be set.
+fn try_ports(config: &Config) -> anyhow::Result<()> {
+    bind(config.server.listen, "FIGW_SERVER__LISTEN")?;
+    bind(config.server.admin_listen, "FIGW_SERVER__ADMIN_LISTEN")?;
+    Ok(())
 }
 
 fn make_directory(path: &Path) -> anyhow::Result<()> {
