@@ -140,7 +140,10 @@ impl Readiness {
             name: "endpoints",
             state: State::Degraded,
             since: self.started_at,
-            reason: Some("no endpoint can be used: none is enabled outside maintenance".to_owned()),
+            reason: Some(
+                "no endpoint can be used: each is disabled, in maintenance, or not set up"
+                    .to_owned(),
+            ),
         }
     }
 
