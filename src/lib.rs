@@ -7,19 +7,22 @@
 //! - floor 4: [`http`] — listeners and routes; [`ops`] — what the commands do
 //! - floor 3: [`gateway`] — the life of one request; [`auth`] — bearer token to caller
 //! - floor 2: [`backends`], [`catalog`], [`limits`]
-//! - floor 1: [`store`], [`telemetry`], [`workers`]
+//! - floor 1: [`store`], [`cache`], [`globus`], [`outbound`], [`telemetry`], [`workers`]
 //! - floor 0: [`config`], which may use [`domain`]; `domain` uses nothing of ours
 
 pub mod auth;
 pub mod backends;
+pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod gateway;
+pub mod globus;
 pub mod http;
 pub mod limits;
 pub mod ops;
+pub mod outbound;
 pub mod store;
 pub mod telemetry;
 pub mod workers;

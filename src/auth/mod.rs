@@ -8,7 +8,7 @@ use http::{HeaderMap, header};
 use jiff::Timestamp;
 
 use crate::{
-    catalog::{KeyRefusal, Snapshot},
+    catalog::{Catalog, KeyRefusal, Snapshot},
     domain::{Caller, KeyHash},
 };
 
@@ -34,11 +34,25 @@ pub enum AuthError {
 }
 
 /// Finds out who is calling.
-///
-/// # Errors
-/// Why the credentials are not accepted.
-pub fn authenticate(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Arc<Caller>, AuthError> {
-    let token = credentials(headers)?;
+#[derive(Debug, Default)]
+pub struct Authenticator {}
+
+impl Authenticator {
+    /// The caller behind a request's credentials.
+    ///
+    /// # Errors
+    /// Why the credentials are not accepted.
+    #[allow(clippy::unused_async, reason = "Globus is asked over the network")]
+    pub async fn authenticate(
+        &self,
+        catalog: &Catalog,
+        headers: &HeaderMap,
+    ) -> Result<Arc<Caller>, AuthError> {
+        known_key(&catalog.load(), credentials(headers)?)
+    }
+}
+
+fn known_key(snapshot: &Snapshot, token: &str) -> Result<Arc<Caller>, AuthError> {
     match snapshot.caller(&KeyHash::of(token), Timestamp::now()) {
         Ok(caller) => Ok(Arc::clone(caller)),
         Err(KeyRefusal::Unknown) => Err(AuthError::Unknown),

@@ -13,9 +13,10 @@ use hyper_util::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Answer, BackendError, BoxError, Call, CallBody, reason, tls};
+use super::{Answer, BackendError, BoxError, Call, CallBody};
 use crate::{
     domain::{DirectApi, Route},
+    outbound::{self, reason},
     workers::PerWorker,
 };
 
@@ -57,7 +58,7 @@ impl DirectClient {
         tcp.set_keepalive(Some(Duration::from_mins(1)));
         tcp.set_connect_timeout(Some(options.connect_timeout));
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::config())
+            .with_tls_config(outbound::tls_config())
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(tcp);

@@ -3,8 +3,8 @@
 pub mod body;
 pub mod direct_api;
 pub mod echo;
+pub mod globus_compute;
 pub mod headers;
-mod tls;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -52,32 +52,4 @@ pub enum BackendError {
     /// The connection broke after the request was (perhaps partly) sent.
     #[error("the connection broke before an answer: {0}")]
     Broken(String),
-}
-
-/// A client for the odd request outside the path of inference: lists of models, trials.
-///
-/// # Errors
-/// When the client cannot be set up.
-pub fn occasional_client(timeout: std::time::Duration) -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls::config())
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(timeout)
-        .build()
-}
-
-/// Writes an error with its causes, for logs and rows; transports hide the reason in the last one.
-#[must_use]
-pub fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
 }

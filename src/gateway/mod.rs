@@ -32,7 +32,10 @@ use self::{
     scan::{Invalid, Scan, splice::splice},
 };
 use crate::{
-    backends::{Answer, BackendError, Call, direct_api::DirectClient, echo, headers},
+    backends::{
+        Answer, BackendError, Call, direct_api::DirectClient, echo, globus_compute::Compute,
+        headers,
+    },
     catalog::{Catalog, Served},
     domain::{AccessRow, Caller, Route, TokenCount, UsageRow},
     limits::RequestLimits,
@@ -51,6 +54,8 @@ pub struct Gateway {
     pub rows: RowWriter,
     /// Connections to back ends.
     pub client: DirectClient,
+    /// Globus Compute, when it is configured.
+    pub compute: Option<Compute>,
     /// What a reload can change.
     pub settings: ArcSwap<Settings>,
     /// Endpoints that have been asked for.

@@ -50,7 +50,7 @@ async fn infer<B: Buf>(
     route: Route,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Reply, Refusal> {
-    let caller = admit(app, &head, &headers)?;
+    let caller = admit(app, &head, &headers).await?;
     let (limit, pause) = {
         let settings = app.gateway.settings.load();
         (settings.max_body_bytes, settings.body_timeout)

@@ -30,7 +30,9 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
             .and(with(Arc::clone(app)))
             .and(head())
             .and(warp::header::headers_cloned())
-            .map(move |app: Arc<App>, head, headers| answer(&app, &head, &headers, list))
+            .then(move |app: Arc<App>, head, headers| async move {
+                answer(&app, &head, &headers, list).await
+            })
     };
     let one = || {
         warp::path::tail()
@@ -38,10 +40,10 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
             .and(with(Arc::clone(app)))
             .and(head())
             .and(warp::header::headers_cloned())
-            .map(|id: Tail, app: Arc<App>, head, headers| {
-                answer(&app, &head, &headers, |snapshot, caller| {
-                    model(snapshot, caller, id.as_str())
-                })
+            .then(|id: Tail, app: Arc<App>, head, headers| async move {
+                let one =
+                    |snapshot: &Snapshot, caller: &Caller| model(snapshot, caller, id.as_str());
+                answer(&app, &head, &headers, one).await
             })
     };
     let open = models().and(list(all_models).or(one()).unify());
@@ -56,13 +58,13 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     open.or(below).unify().boxed()
 }
 
-fn answer(
+async fn answer(
     app: &App,
     head: &Head,
     headers: &HeaderMap,
     list: impl FnOnce(&Snapshot, &Caller) -> Result<Value, Refusal>,
 ) -> Response {
-    let caller = match admit(app, head, headers) {
+    let caller = match admit(app, head, headers).await {
         Ok(caller) => caller,
         Err(refusal) => return error::response(&refusal, error::Shape::OpenAi),
     };

@@ -13,7 +13,10 @@ use std::sync::Arc;
 
 use warp::{Filter, Reply, filters::BoxedFilter, reply::Response};
 
-use crate::gateway::{Gateway, Head, Refusal};
+use crate::{
+    auth::Authenticator,
+    gateway::{Gateway, Head, Refusal},
+};
 pub use health::Readiness;
 
 /// What every handler of the public listener may need.
@@ -21,6 +24,8 @@ pub use health::Readiness;
 pub struct App {
     /// Serves inference.
     pub gateway: Gateway,
+    /// Tells who is calling.
+    pub auth: Authenticator,
     /// Whether, and how well.
     pub readiness: Arc<Readiness>,
 }
@@ -56,13 +61,16 @@ fn head() -> impl Filter<Extract = (Head,), Error = warp::Rejection> + Copy {
 }
 
 /// Checks the caller's credentials and allowance.
-fn admit(
+async fn admit(
     app: &App,
     head: &Head,
     headers: &http::HeaderMap,
 ) -> Result<Arc<crate::domain::Caller>, Refusal> {
     let gateway = &app.gateway;
-    let caller = crate::auth::authenticate(&gateway.catalog.load(), headers)
+    let caller = app
+        .auth
+        .authenticate(&gateway.catalog, headers)
+        .await
         .map_err(|error| Refusal::unauthenticated(error.to_string()))?;
     if let Err(wait) = gateway.settings.load().limits.take(&caller.user) {
         let refusal = Refusal::new(

@@ -23,9 +23,10 @@ use super::{
     whole::Spoilt,
 };
 use crate::{
-    backends::{AnswerBody, BoxError, reason},
+    backends::{AnswerBody, BoxError},
     domain::Route,
     gateway::{budgets::Budgets, record::Record, refusal::Refusal},
+    outbound::reason,
 };
 
 /// Server-sent events, relayed as they come.

@@ -20,8 +20,9 @@ use tokio::time::Sleep;
 
 use super::usage::Document;
 use crate::{
-    backends::{AnswerBody, BoxError, reason},
+    backends::{AnswerBody, BoxError},
     gateway::{budgets::Budgets, record::Record},
+    outbound::reason,
 };
 
 /// The longest answer that is looked at as a whole.

@@ -115,7 +115,7 @@ async fn listed_endpoints(url: &Url) -> anyhow::Result<Vec<Endpoint>> {
     let base = url.as_str().trim_end_matches('/');
     let base = if base.ends_with("/v1") { base.to_owned() } else { format!("{base}/v1") };
     let list = format!("{base}/models");
-    let client = crate::backends::occasional_client(Duration::from_secs(10))?;
+    let client = crate::outbound::client(Duration::from_secs(10))?;
     let response = client
         .get(&list)
         .send()

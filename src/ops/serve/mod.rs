@@ -14,6 +14,7 @@ use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use warp::{filters::BoxedFilter, reply::Response};
 
 use crate::{
+    auth::Authenticator,
     backends::direct_api::{ClientOptions, DirectClient},
     catalog::{self, Catalog, snapshot::ResolveSecret},
     config::{Config, ConfigError, Loaded, Secret, secret},
@@ -103,6 +104,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     make_state_dir(&config.server.state_dir)?;
     let writer = RowWriter::start(Arc::clone(&store), writer_options(&config, &instance));
     let app = Arc::new(App {
+        auth: Authenticator::default(),
         readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
         gateway: gateway(&config, Arc::clone(&catalog), &writer),
     });
@@ -217,6 +219,7 @@ fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gatewa
             max_idle_per_host: config.gateway.max_idle_per_host as usize,
             workers: worker_count(config),
         }),
+        compute: None,
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
         in_flight: InFlight::default(),

@@ -1,0 +1,9 @@
+//! The Globus services as they speak on the wire: requests, answers, formats. No decision of the
+//! gateway's is taken here.
+
+pub mod codec;
+pub mod service;
+pub mod tokens;
+
+pub use service::{GlobusError, Service};
+pub use tokens::{ServiceAccount, Tokens};
