@@ -8,7 +8,7 @@
 //! - floor 3: [`gateway`] — the life of one request; [`auth`] — bearer token to caller
 //! - floor 2: [`backends`], [`catalog`], [`limits`]
 //! - floor 1: [`store`], [`cache`], [`globus`], [`outbound`], [`telemetry`], [`workers`]
-//! - floor 0: [`config`], which may use [`domain`]; `domain` uses nothing of ours
+//! - floor 0: [`config`], which may use [`domain`]; `domain` and [`python`] use nothing of ours
 
 pub mod auth;
 pub mod backends;
@@ -23,6 +23,7 @@ pub mod http;
 pub mod limits;
 pub mod ops;
 pub mod outbound;
+pub mod python;
 pub mod store;
 pub mod telemetry;
 pub mod workers;
