@@ -82,10 +82,10 @@ fn first_readable(packed: &str, depth: u8) -> Result<PyValue, CodecError> {
             Err(error) => errors.push(error.0),
         }
     }
-    Err(CodecError(match errors.is_empty() {
-        true => "no buffer in a pack of them".to_owned(),
-        false => errors.join("; "),
-    }))
+    if errors.is_empty() {
+        return Err(CodecError("no buffer in a pack of them".to_owned()));
+    }
+    Err(CodecError(errors.join("; ")))
 }
 
 /// Decodes base64 that is broken into lines.
