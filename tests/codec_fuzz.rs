@@ -99,7 +99,7 @@ impl Samples {
     }
 }
 
-/// Random numbers from a seed (SplitMix64).
+/// Random numbers from a seed (`SplitMix64`).
 struct Dice(u64);
 
 impl Dice {

@@ -2,6 +2,7 @@
 //! gateway's is taken here.
 
 pub mod codec;
+pub mod functions;
 pub mod service;
 pub mod tokens;
 
