@@ -1,9 +1,12 @@
 //! The Globus services as they speak on the wire: requests, answers, formats. No decision of the
 //! gateway's is taken here.
 
+pub mod budget;
 pub mod codec;
+pub mod compute;
+pub mod results;
 pub mod service;
 pub mod tokens;
 
-pub use service::{GlobusError, Service};
+pub use service::{GlobusError, SendError, Service};
 pub use tokens::{ServiceAccount, Tokens};

@@ -1,0 +1,328 @@
+//! How many requests one client sends: never more than Globus Compute allows it in ten seconds.
+//!
+//! A token bucket would not do: full, it lets a burst through and refills meanwhile, so that ten
+//! seconds can see twice the limit. This is a log of what was sent, which is exact. And a log alone
+//! would spend everything at once and then stand still until the first request is ten seconds old;
+//! therefore submits are spread as soon as they come faster than the limit can bear.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Ten seconds, for which Globus' documentation allows 20 requests, and half a second for what the way there may delay.
+const WINDOW: Duration = Duration::from_millis(10_500);
+
+/// When someone with a right to the next slot was overlooked, it is looked at again after this.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// The longest silence.
+const LONGEST_SILENCE: Duration = Duration::from_mins(1);
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Somebody's task: goes first, and is spread.
+    Submit,
+    /// Something that a waiting caller needs at once, and seldom: an endpoint's status, a login.
+    Urgent,
+    /// Asking for results. Takes what is left over, but a fifth of the limit is always its own.
+    Poll,
+}
+
+/// The right to send one request.
+#[derive(Debug)]
+#[must_use = "a permit that is not used is a request less"]
+pub struct Permit(());
+
+/// The requests that one client may send.
+#[derive(Debug)]
+pub struct Budget {
+    ledger: Mutex<Ledger>,
+    polls_waiting: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Ledger {
+    limit: usize,
+    /// What was sent in the window, oldest first.
+    sent: VecDeque<(Instant, Purpose)>,
+    last_submit: Option<Instant>,
+    /// Submits come faster than the limit bears: they are spread.
+    spread: bool,
+    /// A submit was told to wait since the last one went out.
+    held_back: bool,
+    /// The service asked for silence until then.
+    silent_until: Option<Instant>,
+}
+
+impl Budget {
+    /// A budget of `limit` requests in ten seconds; less than 5 count as 5.
+    #[must_use]
+    pub fn new(limit: u32) -> Self {
+        let limit = usize::try_from(limit.max(5)).unwrap_or(usize::MAX);
+        let ledger = Ledger {
+            limit,
+            sent: VecDeque::new(),
+            last_submit: None,
+            spread: false,
+            held_back: false,
+            silent_until: None,
+        };
+        Self { ledger: Mutex::new(ledger), polls_waiting: AtomicUsize::new(0) }
+    }
+
+    /// A permit, if there is one now.
+    ///
+    /// # Errors
+    /// When to ask again.
+    pub fn try_take(&self, purpose: Purpose, now: Instant) -> Result<Permit, Instant> {
+        let poll_waits = self.polls_waiting.load(Ordering::Relaxed) > 0;
+        let mut ledger = self.ledger();
+        let outcome = ledger.may_send(purpose, poll_waits, now);
+        match outcome {
+            Ok(()) => {
+                ledger.record(purpose, now);
+                Ok(Permit(()))
+            }
+            Err(at) => {
+                ledger.held_back |= purpose == Purpose::Submit;
+                Err(at)
+            }
+        }
+    }
+
+    /// Waits for a permit.
+    pub async fn take(&self, purpose: Purpose) -> Permit {
+        let _waiting = (purpose == Purpose::Poll).then(|| Waiting::new(&self.polls_waiting));
+        loop {
+            match self.try_take(purpose, Instant::now()) {
+                Ok(permit) => return permit,
+                Err(at) => tokio::time::sleep_until(at.into()).await,
+            }
+        }
+    }
+
+    /// Sends nothing for this long, but at most a minute, because the service asked for it.
+    pub fn be_silent(&self, pause: Duration) {
+        let until = Instant::now() + pause.min(LONGEST_SILENCE);
+        let mut ledger = self.ledger();
+        ledger.silent_until = ledger.silent_until.max(Some(until));
+    }
+
+    /// How much longer nothing is sent.
+    #[must_use]
+    pub fn silence(&self) -> Option<Duration> {
+        self.ledger().silent_until?.checked_duration_since(Instant::now())
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger {
+    fn may_send(
+        &mut self,
+        purpose: Purpose,
+        poll_waits: bool,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        while self.sent.front().is_some_and(|(at, _)| *at + WINDOW <= now) {
+            self.sent.pop_front();
+        }
+        if let Some(until) = self.silent_until.filter(|until| now < *until) {
+            return Err(until);
+        }
+        let used = self.sent.len();
+        if used >= self.limit {
+            return Err(self.next_free(now));
+        }
+        let polls = self.sent.iter().filter(|(_, purpose)| *purpose == Purpose::Poll).count();
+        let share = self.limit / 5;
+        match purpose {
+            Purpose::Urgent => Ok(()),
+            Purpose::Poll if polls < share => Ok(()),
+            Purpose::Poll if polls < self.limit / 2 && used < self.limit * 3 / 5 => Ok(()),
+            Purpose::Poll => Err(self.next_free(now)),
+            Purpose::Submit if poll_waits && polls < share && used + 1 >= self.limit => {
+                Err(now + MOMENT)
+            }
+            Purpose::Submit => self.in_step(now),
+        }
+    }
+
+    /// Spreads submits over the slots that are left and those that become free.
+    fn in_step(&self, now: Instant) -> Result<(), Instant> {
+        let Some(last) = self.last_submit else { return Ok(()) };
+        if !self.spread && self.sent.len() < self.limit / 2 {
+            return Ok(());
+        }
+        let next = last + self.pace(last);
+        if now < next { Err(next) } else { Ok(()) }
+    }
+
+    /// The shortest even pace, counted from `last`, at which there is always a slot: after the free
+    /// ones, the next use must not come before the oldest entry has left the window, and so on.
+    fn pace(&self, last: Instant) -> Duration {
+        let free = self.limit - self.sent.len();
+        let waits = self.sent.iter().enumerate().map(|(index, (at, _))| {
+            let slots = u32::try_from(free + index + 1).unwrap_or(u32::MAX);
+            (*at + WINDOW).saturating_duration_since(last) / slots
+        });
+        waits.max().unwrap_or_default()
+    }
+
+    fn next_free(&self, now: Instant) -> Instant {
+        self.sent.front().map_or(now + MOMENT, |(at, _)| *at + WINDOW)
+    }
+
+    fn record(&mut self, purpose: Purpose, now: Instant) {
+        self.sent.push_back((now, purpose));
+        if purpose == Purpose::Submit {
+            self.last_submit = Some(now);
+            self.spread = std::mem::take(&mut self.held_back);
+        }
+    }
+}
+
+/// Counts one who waits, also when its future is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEN_SECONDS: Duration = Duration::from_secs(10);
+
+    /// Sends as early as the budget lets it, a request of each kind that is wanted, for `span`.
+    fn run(budget: &Budget, start: Instant, span: Duration, kinds: &[Purpose]) -> Vec<Instant> {
+        let (mut now, mut sent) = (start, Vec::new());
+        while now < start + span {
+            let mut again = now + Duration::from_millis(100);
+            for kind in kinds {
+                match budget.try_take(*kind, now) {
+                    Ok(_) => sent.push(now),
+                    Err(at) => again = again.min(at),
+                }
+            }
+            now = again.max(now + Duration::from_millis(1));
+        }
+        sent
+    }
+
+    fn most_in_ten_seconds(sent: &[Instant]) -> usize {
+        let within = |from: &Instant| {
+            sent.iter().filter(|at| *at >= from && **at < *from + TEN_SECONDS).count()
+        };
+        sent.iter().map(within).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn no_ten_seconds_see_more_than_the_limit_however_much_is_wanted() {
+        let start = Instant::now();
+        for kinds in [
+            &[Purpose::Submit][..],
+            &[Purpose::Poll],
+            &[Purpose::Urgent],
+            &[Purpose::Submit, Purpose::Urgent, Purpose::Poll],
+        ] {
+            let sent = run(&Budget::new(20), start, Duration::from_mins(2), kinds);
+            assert!(most_in_ten_seconds(&sent) <= 20, "{kinds:?}");
+        }
+    }
+
+    #[test]
+    fn an_idle_client_sends_at_once_and_a_burst_does_not_wait() {
+        let budget = Budget::new(20);
+        let start = Instant::now();
+        for n in 0..10 {
+            let now = start + Duration::from_millis(10) * n;
+            assert!(budget.try_take(Purpose::Submit, now).is_ok(), "request {n}");
+        }
+    }
+
+    #[test]
+    fn one_request_a_second_never_waits() {
+        let budget = Budget::new(20);
+        let start = Instant::now();
+        for second in 0..300 {
+            let now = start + Duration::from_secs(second);
+            assert!(budget.try_take(Purpose::Submit, now).is_ok(), "second {second}");
+        }
+    }
+
+    #[test]
+    fn steady_pressure_is_spread_so_that_nobody_waits_ten_seconds() {
+        let budget = Budget::new(20);
+        let start = Instant::now();
+        let sent = run(&budget, start, Duration::from_mins(2), &[Purpose::Submit]);
+        let gaps: Vec<_> = sent.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.iter().all(|gap| *gap < Duration::from_millis(1_300)), "{gaps:?}");
+        let settled = &gaps[gaps.len() / 2..];
+        assert!(settled.iter().all(|gap| *gap < Duration::from_millis(600)), "{settled:?}");
+    }
+
+    #[test]
+    fn submits_leave_polls_their_share_when_one_waits() {
+        let budget = Budget::new(20);
+        let start = Instant::now();
+        let _waiting = Waiting::new(&budget.polls_waiting);
+        let (mut polls, mut now) = (0, start);
+        while now < start + Duration::from_mins(1) {
+            let _ = budget.try_take(Purpose::Submit, now);
+            let _ = budget.try_take(Purpose::Submit, now);
+            polls += usize::from(budget.try_take(Purpose::Poll, now).is_ok());
+            now += Duration::from_millis(10);
+        }
+        assert!(polls >= 20, "{polls} polls in a minute");
+    }
+
+    #[test]
+    fn silence_that_the_service_asked_for_is_kept() {
+        let budget = Budget::new(20);
+        budget.be_silent(Duration::from_secs(3));
+        let until = budget.try_take(Purpose::Submit, Instant::now()).unwrap_err();
+        assert!(until > Instant::now() + Duration::from_secs(2));
+        assert!(budget.try_take(Purpose::Submit, until).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_of_wishes_breaks_the_limit(
+            wishes in prop::collection::vec((0_u64..900, 0_usize..3), 1..400),
+            limit in 5_u32..40,
+        ) {
+            let budget = Budget::new(limit);
+            let mut now = Instant::now();
+            let mut sent = Vec::new();
+            for (pause, kind) in wishes {
+                now += Duration::from_millis(pause);
+                let kind = [Purpose::Submit, Purpose::Urgent, Purpose::Poll][kind];
+                if budget.try_take(kind, now).is_ok() {
+                    sent.push(now);
+                }
+            }
+            prop_assert!(most_in_ten_seconds(&sent) <= limit as usize);
+        }
+    }
+}
