@@ -3,7 +3,7 @@
 //! A token bucket would not do: full, it lets a burst through and refills meanwhile, so that ten
 //! seconds can see twice the limit. This is a log of what was sent, which is exact. And a log alone
 //! would spend everything at once and then stand still until the first request is ten seconds old;
-//! therefore submits are spread as soon as they come faster than the limit can bear.
+//! therefore requests are spread as soon as they come faster than the limit can bear.
 
 use std::{
     collections::VecDeque,
@@ -17,6 +17,9 @@ use std::{
 /// Ten seconds, for which Globus' documentation allows 20 requests, and half a second for what the way there may delay.
 const WINDOW: Duration = Duration::from_millis(10_500);
 
+/// A quarter of the limit within this time is a rush: what follows is spread.
+const RUSH: Duration = Duration::from_secs(1);
+
 /// When someone with a right to the next slot was overlooked, it is looked at again after this.
 const MOMENT: Duration = Duration::from_millis(20);
 
@@ -26,11 +29,11 @@ const LONGEST_SILENCE: Duration = Duration::from_mins(1);
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Somebody's task: goes first, and is spread.
+    /// Somebody's task.
     Submit,
     /// Something that a waiting caller needs at once, and seldom: an endpoint's status, a login.
     Urgent,
-    /// Asking for results. Takes what is left over, but a fifth of the limit is always its own.
+    /// Asking for results. Where many tasks are submitted and many results asked for, each gets half.
     Poll,
 }
 
@@ -52,6 +55,7 @@ struct Ledger {
     /// What was sent in the window, oldest first.
     sent: VecDeque<(Instant, Purpose)>,
     last_submit: Option<Instant>,
+    last_poll: Option<Instant>,
     /// Submits come faster than the limit bears: they are spread.
     spread: bool,
     /// A submit was told to wait since the last one went out.
@@ -69,6 +73,7 @@ impl Budget {
             limit,
             sent: VecDeque::new(),
             last_submit: None,
+            last_poll: None,
             spread: false,
             held_back: false,
             silent_until: None,
@@ -138,32 +143,39 @@ impl Ledger {
         if let Some(until) = self.silent_until.filter(|until| now < *until) {
             return Err(until);
         }
-        let used = self.sent.len();
-        if used >= self.limit {
+        if self.sent.len() >= self.limit {
             return Err(self.next_free(now));
         }
-        let polls = self.sent.iter().filter(|(_, purpose)| *purpose == Purpose::Poll).count();
-        let share = self.limit / 5;
         match purpose {
             Purpose::Urgent => Ok(()),
-            Purpose::Poll if polls < share => Ok(()),
-            Purpose::Poll if polls < self.limit / 2 && used < self.limit * 3 / 5 => Ok(()),
-            Purpose::Poll => Err(self.next_free(now)),
-            Purpose::Submit if poll_waits && polls < share && used + 1 >= self.limit => {
-                Err(now + MOMENT)
-            }
-            Purpose::Submit => self.in_step(now),
+            Purpose::Submit if poll_waits && self.is_owed_a_poll() => Err(now + MOMENT),
+            Purpose::Submit => self.in_step(self.last_submit, Purpose::Poll, now),
+            Purpose::Poll => self.in_step(self.last_poll, Purpose::Submit, now),
         }
     }
 
-    /// Spreads submits over the slots that are left and those that become free.
-    fn in_step(&self, now: Instant) -> Result<(), Instant> {
-        let Some(last) = self.last_submit else { return Ok(()) };
-        if !self.spread && self.sent.len() < self.limit / 2 {
-            return Ok(());
-        }
-        let next = last + self.pace(last);
+    /// Whether the last slot belongs to a question for results: they have a fifth at least.
+    fn is_owed_a_poll(&self) -> bool {
+        self.sent.len() + 1 >= self.limit && self.count(Purpose::Poll) < self.limit / 5
+    }
+
+    /// Spreads requests over the slots that are left and those that become free; half of them when
+    /// there are many of the other kind, too.
+    fn in_step(&self, last: Option<Instant>, other: Purpose, now: Instant) -> Result<(), Instant> {
+        let Some(last) = last.filter(|_| !self.is_calm(now)) else { return Ok(()) };
+        let share = if self.count(other) >= self.limit / 5 { 2 } else { 1 };
+        let next = last + self.pace(last) * share;
         if now < next { Err(next) } else { Ok(()) }
+    }
+
+    /// Whether there is no need to spread: few slots are used, and nothing hints at a rush.
+    fn is_calm(&self, now: Instant) -> bool {
+        let recent = self.sent.iter().rev().take_while(|(at, _)| now < *at + RUSH).count();
+        !self.spread && recent < self.limit / 4 && self.sent.len() < self.limit * 3 / 4
+    }
+
+    fn count(&self, purpose: Purpose) -> usize {
+        self.sent.iter().filter(|(_, sent_for)| *sent_for == purpose).count()
     }
 
     /// The shortest even pace, counted from `last`, at which there is always a slot: after the free
@@ -183,9 +195,13 @@ impl Ledger {
 
     fn record(&mut self, purpose: Purpose, now: Instant) {
         self.sent.push_back((now, purpose));
-        if purpose == Purpose::Submit {
-            self.last_submit = Some(now);
-            self.spread = std::mem::take(&mut self.held_back);
+        match purpose {
+            Purpose::Urgent => {}
+            Purpose::Poll => self.last_poll = Some(now),
+            Purpose::Submit => {
+                self.last_submit = Some(now);
+                self.spread = std::mem::take(&mut self.held_back);
+            }
         }
     }
 }
@@ -252,10 +268,10 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_client_sends_at_once_and_a_burst_does_not_wait() {
+    fn an_idle_client_sends_at_once_and_a_few_at_a_time_do_not_wait() {
         let budget = Budget::new(20);
         let start = Instant::now();
-        for n in 0..10 {
+        for n in 0..5 {
             let now = start + Duration::from_millis(10) * n;
             assert!(budget.try_take(Purpose::Submit, now).is_ok(), "request {n}");
         }
@@ -272,12 +288,45 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_of_requests_every_other_second_never_waits() {
+        let budget = Budget::new(20);
+        let start = Instant::now();
+        for second in 0..300 {
+            let now = start + Duration::from_secs(second * 2);
+            assert!(budget.try_take(Purpose::Submit, now).is_ok(), "second {second}");
+            let now = now + Duration::from_millis(100);
+            assert!(budget.try_take(Purpose::Submit, now).is_ok(), "second {second}");
+        }
+    }
+
+    #[test]
+    fn under_pressure_from_both_sides_submits_and_polls_alternate() {
+        let budget = Budget::new(20);
+        let start = Instant::now();
+        let mut sent: [Vec<Instant>; 2] = Default::default();
+        let mut now = start;
+        while now < start + Duration::from_mins(2) {
+            for (kind, sent) in [Purpose::Submit, Purpose::Poll].into_iter().zip(&mut sent) {
+                if budget.try_take(kind, now).is_ok() {
+                    sent.push(now);
+                }
+            }
+            now += Duration::from_millis(5);
+        }
+        for sent in sent {
+            let longest = sent.windows(2).map(|pair| pair[1] - pair[0]).max();
+            assert!(longest < Some(Duration::from_secs(3)), "{longest:?}");
+            assert!(sent.len() > 90, "{} in two minutes", sent.len());
+        }
+    }
+
+    #[test]
     fn steady_pressure_is_spread_so_that_nobody_waits_ten_seconds() {
         let budget = Budget::new(20);
         let start = Instant::now();
         let sent = run(&budget, start, Duration::from_mins(2), &[Purpose::Submit]);
         let gaps: Vec<_> = sent.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(gaps.iter().all(|gap| *gap < Duration::from_millis(1_300)), "{gaps:?}");
+        assert!(gaps.iter().all(|gap| *gap < Duration::from_millis(1_000)), "{gaps:?}");
         let settled = &gaps[gaps.len() / 2..];
         assert!(settled.iter().all(|gap| *gap < Duration::from_millis(600)), "{settled:?}");
     }

@@ -21,6 +21,9 @@ use crate::globus::{
     results::Outcome,
 };
 
+/// Between two questions, each of which is about all tasks.
+const PACE: Duration = Duration::from_secs(1);
+
 /// After a failure: the first pause, doubled each time up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
@@ -43,6 +46,7 @@ impl Poller {
         let mut pause = FIRST_PAUSE;
         loop {
             self.until_due().await;
+            let next = tokio::time::Instant::now() + PACE;
             let questions = self.waiting.due(Instant::now(), MOST_IDS);
             if questions.is_empty() {
                 continue;
@@ -60,6 +64,7 @@ impl Poller {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             } else {
                 pause = FIRST_PAUSE;
+                tokio::time::sleep_until(next).await;
             }
         }
     }
