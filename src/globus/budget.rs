@@ -23,6 +23,12 @@ const RUSH: Duration = Duration::from_secs(1);
 /// When someone with a right to the next slot was overlooked, it is looked at again after this.
 const MOMENT: Duration = Duration::from_millis(20);
 
+/// The smallest limit there is.
+const LEAST: usize = 5;
+
+/// Refusals within this time count as one.
+const TOGETHER: Duration = Duration::from_secs(2);
+
 /// The longest silence.
 const LONGEST_SILENCE: Duration = Duration::from_mins(1);
 
@@ -51,7 +57,11 @@ pub struct Budget {
 
 #[derive(Debug)]
 struct Ledger {
+    /// What the service allows by its word.
     limit: usize,
+    /// What it seems to allow at present: less, when others use the same account.
+    allowed: usize,
+    allowed_since: Option<Instant>,
     /// What was sent in the window, oldest first.
     sent: VecDeque<(Instant, Purpose)>,
     last_submit: Option<Instant>,
@@ -68,9 +78,11 @@ impl Budget {
     /// A budget of `limit` requests in ten seconds; less than 5 count as 5.
     #[must_use]
     pub fn new(limit: u32) -> Self {
-        let limit = usize::try_from(limit.max(5)).unwrap_or(usize::MAX);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(LEAST);
         let ledger = Ledger {
             limit,
+            allowed: limit,
+            allowed_since: None,
             sent: VecDeque::new(),
             last_submit: None,
             last_poll: None,
@@ -112,10 +124,13 @@ impl Budget {
         }
     }
 
-    /// Sends nothing for this long, but at most a minute, because the service asked for it.
+    /// The service took no more: sends nothing for this long, but at most a minute, and less from
+    /// then on. The account may be shared with other processes.
     pub fn be_silent(&self, pause: Duration) {
-        let until = Instant::now() + pause.min(LONGEST_SILENCE);
+        let now = Instant::now();
+        let until = now + pause.min(LONGEST_SILENCE);
         let mut ledger = self.ledger();
+        ledger.allow_less(now);
         ledger.silent_until = ledger.silent_until.max(Some(until));
     }
 
@@ -140,10 +155,11 @@ impl Ledger {
         while self.sent.front().is_some_and(|(at, _)| *at + WINDOW <= now) {
             self.sent.pop_front();
         }
+        self.allow_more(now);
         if let Some(until) = self.silent_until.filter(|until| now < *until) {
             return Err(until);
         }
-        if self.sent.len() >= self.limit {
+        if self.sent.len() >= self.allowed {
             return Err(self.next_free(now));
         }
         match purpose {
@@ -156,14 +172,14 @@ impl Ledger {
 
     /// Whether the last slot belongs to a question for results: they have a fifth at least.
     fn is_owed_a_poll(&self) -> bool {
-        self.sent.len() + 1 >= self.limit && self.count(Purpose::Poll) < self.limit / 5
+        self.sent.len() + 1 >= self.allowed && self.count(Purpose::Poll) < self.allowed / 5
     }
 
     /// Spreads requests over the slots that are left and those that become free; half of them when
     /// there are many of the other kind, too.
     fn in_step(&self, last: Option<Instant>, other: Purpose, now: Instant) -> Result<(), Instant> {
         let Some(last) = last.filter(|_| !self.is_calm(now)) else { return Ok(()) };
-        let share = if self.count(other) >= self.limit / 5 { 2 } else { 1 };
+        let share = if self.count(other) >= self.allowed / 5 { 2 } else { 1 };
         let next = last + self.pace(last) * share;
         if now < next { Err(next) } else { Ok(()) }
     }
@@ -171,7 +187,7 @@ impl Ledger {
     /// Whether there is no need to spread: few slots are used, and nothing hints at a rush.
     fn is_calm(&self, now: Instant) -> bool {
         let recent = self.sent.iter().rev().take_while(|(at, _)| now < *at + RUSH).count();
-        !self.spread && recent < self.limit / 4 && self.sent.len() < self.limit * 3 / 4
+        !self.spread && recent < self.allowed / 4 && self.sent.len() < self.allowed * 3 / 4
     }
 
     fn count(&self, purpose: Purpose) -> usize {
@@ -181,12 +197,29 @@ impl Ledger {
     /// The shortest even pace, counted from `last`, at which there is always a slot: after the free
     /// ones, the next use must not come before the oldest entry has left the window, and so on.
     fn pace(&self, last: Instant) -> Duration {
-        let free = self.limit - self.sent.len();
+        let free = self.allowed - self.sent.len();
         let waits = self.sent.iter().enumerate().map(|(index, (at, _))| {
             let slots = u32::try_from(free + index + 1).unwrap_or(u32::MAX);
             (*at + WINDOW).saturating_duration_since(last) / slots
         });
         waits.max().unwrap_or_default()
+    }
+
+    /// Once for all requests that were refused together.
+    fn allow_less(&mut self, now: Instant) {
+        if self.allowed_since.is_none_or(|since| since + TOGETHER < now) {
+            self.allowed = (self.allowed * 3 / 4).max(LEAST);
+            self.allowed_since = Some(now);
+        }
+    }
+
+    /// One more each window, until the service objects.
+    fn allow_more(&mut self, now: Instant) {
+        if self.allowed < self.limit && self.allowed_since.is_none_or(|since| since + WINDOW < now)
+        {
+            self.allowed += 1;
+            self.allowed_since = Some(now);
+        }
     }
 
     fn next_free(&self, now: Instant) -> Instant {
@@ -326,7 +359,7 @@ mod tests {
         let start = Instant::now();
         let sent = run(&budget, start, Duration::from_mins(2), &[Purpose::Submit]);
         let gaps: Vec<_> = sent.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(gaps.iter().all(|gap| *gap < Duration::from_millis(1_000)), "{gaps:?}");
+        assert!(gaps.iter().all(|gap| *gap < Duration::from_secs(1)), "{gaps:?}");
         let settled = &gaps[gaps.len() / 2..];
         assert!(settled.iter().all(|gap| *gap < Duration::from_millis(600)), "{settled:?}");
     }
@@ -353,6 +386,19 @@ mod tests {
         let until = budget.try_take(Purpose::Submit, Instant::now()).unwrap_err();
         assert!(until > Instant::now() + Duration::from_secs(2));
         assert!(budget.try_take(Purpose::Submit, until).is_ok());
+    }
+
+    #[test]
+    fn after_a_refusal_less_is_sent_and_then_slowly_more() {
+        let budget = Budget::new(20);
+        budget.be_silent(Duration::ZERO);
+        budget.be_silent(Duration::ZERO);
+        assert_eq!(budget.ledger().allowed, 15, "two refusals at the same time are one");
+        let start = Instant::now();
+        let sent = run(&budget, start, Duration::from_secs(9), &[Purpose::Submit]);
+        assert!(sent.len() <= 15);
+        run(&budget, start + Duration::from_secs(9), Duration::from_mins(2), &[Purpose::Submit]);
+        assert_eq!(budget.ledger().allowed, 20);
     }
 
     proptest! {

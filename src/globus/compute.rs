@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::header;
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{
     Value,
     value::{RawValue, to_raw_value},
@@ -219,14 +219,11 @@ impl ComputeApi {
             error: self.malformed(&format!("cannot write the request: {error}")),
             not_accepted: true,
         })?;
-        // The permit pays for the first attempt; one with a new token needs its own.
-        let (_paid, first) = (permit, AtomicBool::new(true));
+        let fare = Fare::new(permit);
         let sent = self.tokens.with(|token| {
-            let (body, first, path) = (body.clone(), &first, &path);
+            let (body, fare, path) = (body.clone(), &fare, &path);
             async move {
-                if !first.swap(false, Ordering::Relaxed) {
-                    let _ = self.budget.take(Purpose::Submit).await;
-                }
+                fare.pay(&self.budget, Purpose::Submit).await;
                 let request = self.service.post(path).header(header::CONTENT_TYPE, JSON).body(body);
                 let request = request.bearer_auth(token.expose_secret());
                 let outcome = self.service.send_once::<SubmitAnswer>(request).await;
@@ -244,15 +241,19 @@ impl ComputeApi {
             .map_err(|reason| SendError { error: self.malformed(&reason), not_accepted: false })
     }
 
-    /// Where these tasks stand, at most [`MOST_IDS`]; those that the answer leaves out are missing
+    /// Where these tasks stand, at most [`MOST_IDS`]; `permit` pays for it. Those that the answer leaves out are missing
     /// from the map.
     ///
     /// # Errors
     /// As the service, or the way there, has it.
-    pub async fn batch_status(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Progress>, GlobusError> {
+    pub async fn batch_status(
+        &self,
+        permit: Permit,
+        ids: &[Uuid],
+    ) -> Result<HashMap<Uuid, Progress>, GlobusError> {
         let body = serde_json::json!({ "task_ids": ids });
         let request = || self.service.post("/v2/batch_status").json(&body);
-        let answer: BatchAnswer = self.ask(Purpose::Poll, request).await?;
+        let answer: BatchAnswer = self.paid(permit, Purpose::Poll, request).await?;
         Ok(answer.results.into_iter().map(|(id, task)| (id, task.progress())).collect())
     }
 
@@ -274,16 +275,28 @@ impl ComputeApi {
         self.ask(Purpose::Urgent, || self.service.get("/v2/get_amqp_result_connection_url")).await
     }
 
-    async fn ask<T: serde::de::DeserializeOwned>(
+    async fn ask<T: DeserializeOwned>(
         &self,
         purpose: Purpose,
         request: impl Fn() -> RequestBuilder,
     ) -> Result<T, GlobusError> {
+        let permit = self.budget.take(purpose).await;
+        self.paid(permit, purpose, request).await
+    }
+
+    /// Sends a request that has a permit; an attempt with a new token needs its own.
+    async fn paid<T: DeserializeOwned>(
+        &self,
+        permit: Permit,
+        purpose: Purpose,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<T, GlobusError> {
+        let fare = Fare::new(permit);
         self.tokens
             .with(|token| {
-                let request = request();
+                let (request, fare) = (request(), &fare);
                 async move {
-                    let _ = self.budget.take(purpose).await;
+                    fare.pay(&self.budget, purpose).await;
                     let request = request.bearer_auth(token.expose_secret()).timeout(SHORT);
                     self.service.send(request).await.inspect_err(|error| self.heed(error))
                 }
@@ -300,6 +313,24 @@ impl ComputeApi {
 
     fn malformed(&self, reason: &str) -> GlobusError {
         GlobusError::Malformed { service: self.service.name(), reason: reason.to_owned() }
+    }
+}
+
+/// Pays for the attempts of one request: the first with the permit that was given.
+struct Fare {
+    paid: AtomicBool,
+    _permit: Permit,
+}
+
+impl Fare {
+    const fn new(permit: Permit) -> Self {
+        Self { paid: AtomicBool::new(true), _permit: permit }
+    }
+
+    async fn pay(&self, budget: &Budget, purpose: Purpose) {
+        if !self.paid.swap(false, Ordering::Relaxed) {
+            let _another = budget.take(purpose).await;
+        }
     }
 }
 
@@ -384,8 +415,6 @@ fn count(value: &Value) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use serde::de::DeserializeOwned;
-
     use super::*;
 
     /// One document of the samples.

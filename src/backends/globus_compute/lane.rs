@@ -126,7 +126,11 @@ impl Lane {
 
     /// Where tasks stand that nobody in this process waits for.
     pub(super) async fn ask(&self, ids: &[Uuid]) -> Found {
-        let found = poll::ask(&self.api, ids).await;
+        if ids.is_empty() {
+            return Found::default();
+        }
+        let permit = self.api.budget().take(Purpose::Poll).await;
+        let found = poll::ask(&self.api, permit, ids).await;
         self.pulse.answered(found.error.as_ref());
         found
     }

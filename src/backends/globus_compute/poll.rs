@@ -17,6 +17,7 @@ use super::{
 };
 use crate::globus::{
     GlobusError,
+    budget::{Permit, Purpose},
     compute::{ComputeApi, MOST_IDS, Progress},
     results::Outcome,
 };
@@ -46,13 +47,15 @@ impl Poller {
         let mut pause = FIRST_PAUSE;
         loop {
             self.until_due().await;
+            // Taken first: whatever is accepted while it is waited for goes along.
+            let permit = self.api.budget().take(Purpose::Poll).await;
             let next = tokio::time::Instant::now() + PACE;
             let questions = self.waiting.due(Instant::now(), MOST_IDS);
             if questions.is_empty() {
                 continue;
             }
             let ids: Vec<Uuid> = questions.iter().map(|question| question.id).collect();
-            let Found { mut progress, error } = ask(&self.api, &ids).await;
+            let Found { mut progress, error } = ask(&self.api, permit, &ids).await;
             self.pulse.answered(error.as_ref());
             for question in questions {
                 if let Some(progress) = progress.remove(&question.id) {
@@ -118,11 +121,17 @@ pub(super) struct Found {
 }
 
 /// Where these tasks stand. One id that the service does not like spoils only its own answer.
-pub(super) async fn ask(api: &ComputeApi, ids: &[Uuid]) -> Found {
+/// `permit` pays for the first request.
+pub(super) async fn ask(api: &ComputeApi, permit: Permit, ids: &[Uuid]) -> Found {
     let mut found = Found::default();
+    let mut permit = Some(permit);
     let mut pieces: Vec<&[Uuid]> = ids.chunks(MOST_IDS).rev().collect();
     while let Some(piece) = pieces.pop() {
-        let outcome = match (api.batch_status(piece).await, piece) {
+        let permit = match permit.take() {
+            Some(permit) => permit,
+            None => api.budget().take(Purpose::Poll).await,
+        };
+        let outcome = match (api.batch_status(permit, piece).await, piece) {
             (Ok(progress), _) => {
                 found.progress.extend(progress);
                 Ok(())

@@ -22,7 +22,12 @@ use crate::globus::{
 };
 
 /// Pauses before a submit that was surely not accepted is sent again.
-const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
 
 /// A service that asks for more patience than this gets its submit from the next caller.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

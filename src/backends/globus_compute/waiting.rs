@@ -21,7 +21,7 @@ const PACE: Duration = Duration::from_secs(1);
 const SLOWEST_PACE: Duration = Duration::from_secs(10);
 
 /// With the broker: a message can be lost, so that long tasks are asked for all the same.
-const FIRST_CHECK: Duration = Duration::from_secs(15);
+const FIRST_CHECK: Duration = Duration::from_secs(10);
 const CHECK_PACE: Duration = Duration::from_secs(30);
 
 /// A task from this age on may have ended before the broker was found.
