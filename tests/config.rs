@@ -280,7 +280,7 @@ fn full_of_secrets() -> String {
          cache: {{redis_url: \"redis://:{SECRET}@cache/0\"}}\n\
          auth: {{globus: {{application_id: id, application_secret: {SECRET}}}}}\n\
          globus_compute:\n  client_id: id\n  client_secret: {SECRET}\n  streaming_secret: {SECRET}\n\
-         \x20 credentials_overrides: {{a: {{client_id: id, client_secret: {SECRET}}}}}\n\
+         \x20 credentials_overrides: {{00000000-0000-4000-8000-000000000501: {{client_id: id, client_secret: {SECRET}}}}}\n\
          backup: {{offsite_url: \"s3://key:{SECRET}@bucket/x\"}}\n"
     )
 }

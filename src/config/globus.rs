@@ -1,11 +1,17 @@
 //! `auth.globus` and `globus_compute`: the Globus services.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::{problem::Complaints, secret::Secret, units::HttpUrl};
+use super::{
+    problem::Complaints,
+    secret::Secret,
+    units::{DurationForm, HttpUrl},
+};
+use crate::domain::human::duration;
 
 /// Who may come in, besides holders of an API key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -51,8 +57,14 @@ impl GlobusAuth {
     }
 }
 
+/// What Globus' documentation allows one client in ten seconds.
+const DOCUMENTED_LIMIT: u32 = 20;
+
+/// Shortest and longest time for which tasks are gathered.
+const GATHERING: RangeInclusive<Duration> = Duration::from_millis(5)..=Duration::from_millis(20);
+
 /// Models that are reached through Globus Compute.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GlobusCompute {
     /// Client id of the service account that submits tasks.
@@ -67,6 +79,44 @@ pub struct GlobusCompute {
     pub streaming_secret: Option<Secret>,
     /// Other service accounts, by the id of the compute endpoint that demands them.
     pub credentials_overrides: BTreeMap<String, Credentials>,
+    /// How results come: `amqp` has Globus' broker deliver them and asks for them only while it
+    /// cannot be reached; `poll` always asks, which takes about half a second longer.
+    pub results: ResultsBy,
+    /// How long tasks for one endpoint are gathered into one request to Globus, `5ms` to `20ms`.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationForm")]
+    pub coalesce: Duration,
+    /// Requests that Globus allows one service account in ten seconds. Several instances with the
+    /// same account have to share: give each its part.
+    #[schemars(range(min = 5, max = 100_000))]
+    pub requests_per_ten_seconds: u32,
+}
+
+impl Default for GlobusCompute {
+    fn default() -> Self {
+        Self {
+            client_id: None,
+            client_secret: None,
+            url: None,
+            streaming_public_url: None,
+            streaming_secret: None,
+            credentials_overrides: BTreeMap::new(),
+            results: ResultsBy::default(),
+            coalesce: Duration::from_millis(10),
+            requests_per_ten_seconds: DOCUMENTED_LIMIT,
+        }
+    }
+}
+
+/// How results of tasks come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ResultsBy {
+    /// Globus' broker delivers them.
+    #[default]
+    Amqp,
+    /// figw asks for them.
+    Poll,
 }
 
 /// A service account.
@@ -86,6 +136,17 @@ impl GlobusCompute {
         }
         if self.client_secret.is_some() && self.client_id.is_none() {
             complaints.add("globus_compute.client_secret", "needs client_id beside it");
+        }
+        if !GATHERING.contains(&self.coalesce) {
+            complaints.add("globus_compute.coalesce", "must be between 5ms and 20ms");
+        }
+        for endpoint in self.credentials_overrides.keys() {
+            if endpoint.parse::<Uuid>().is_err() {
+                complaints.add(
+                    &format!("globus_compute.credentials_overrides.{endpoint}"),
+                    "must be the UUID of a compute endpoint",
+                );
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use database::{Cache, Database};
 pub use gateway::{Gateway, Limits};
-pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute};
+pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute, ResultsBy};
 pub use import_env::{ImportError, Imported, import_env};
 pub use load::{Loaded, SEARCHED};
 pub use logging::{LogFormat, LogLevel, Logging, Prompts};
@@ -142,7 +142,7 @@ globus_compute:
   client_id: a
   client_secret: *no
   streaming_secret: *no
-  credentials_overrides: {a: {client_id: a, client_secret: *no}}
+  credentials_overrides: {00000000-0000-4000-8000-000000000501: {client_id: a, client_secret: *no}}
 backup: {offsite_url: *no}
 ";
         let loaded = Config::load_from(Some(("f".into(), yaml.as_bytes().to_vec())), []).unwrap();

@@ -1,10 +1,13 @@
 //! The Globus services as they speak on the wire: requests, answers, formats. No decision of the
 //! gateway's is taken here.
 
+pub mod budget;
 pub mod codec;
 pub mod functions;
+pub mod compute;
+pub mod results;
 pub mod service;
 pub mod tokens;
 
-pub use service::{GlobusError, Service};
+pub use service::{GlobusError, SendError, Service};
 pub use tokens::{ServiceAccount, Tokens};

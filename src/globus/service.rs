@@ -92,6 +92,15 @@ impl GlobusError {
     }
 }
 
+/// A request that failed.
+#[derive(Debug)]
+pub struct SendError {
+    /// Why.
+    pub error: GlobusError,
+    /// Whether the service has surely not acted on it.
+    pub not_accepted: bool,
+}
+
 /// A Globus service at its address. Cloning shares the connections.
 #[derive(Debug, Clone)]
 pub struct Service {
@@ -145,16 +154,34 @@ impl Service {
         &self,
         request: RequestBuilder,
     ) -> Result<T, GlobusError> {
-        let response = request.send().await.map_err(|error| self.unavailable(&error))?;
+        self.send_once(request).await.map_err(|failed| failed.error)
+    }
+
+    /// As [`Self::send`], for requests that must not be repeated unless it is sure that the service
+    /// did not act on them.
+    ///
+    /// # Errors
+    /// As [`Self::send`], with what is known about how far it went.
+    pub async fn send_once<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, SendError> {
+        let response = request.send().await.map_err(|error| SendError {
+            not_accepted: error.is_connect(),
+            error: self.unavailable(&error),
+        })?;
         let (status, retry_after) = (response.status(), retry_after(&response));
-        let body = self.body(response).await?;
+        let not_accepted = status.is_client_error()
+            || (status == StatusCode::SERVICE_UNAVAILABLE && retry_after.is_some());
+        let failed = |error| SendError { error, not_accepted };
+        let body = self.body(response).await.map_err(failed)?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| GlobusError::Malformed {
-                service: self.name,
-                reason: error.to_string(),
+            return serde_json::from_slice(&body).map_err(|error| {
+                let reason = error.to_string();
+                failed(GlobusError::Malformed { service: self.name, reason })
             });
         }
-        Err(self.failure(status, retry_after, &body))
+        Err(failed(self.failure(status, retry_after, &body)))
     }
 
     /// As [`Self::send`], up to three times while the failure is a passing one. Only for requests

@@ -1,11 +1,51 @@
 //! Functions on clusters through Globus Compute.
 
-use std::{sync::Arc, time::Duration};
+mod amqp;
+mod early;
+mod gather;
+mod health;
+mod lane;
+mod poll;
+mod status;
+mod submit;
+mod waiting;
 
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::StatusCode;
 use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use url::Url;
 use uuid::Uuid;
 
-use crate::globus::codec::PyValue;
+pub use self::health::{Broker, Health, Trouble};
+use self::{
+    lane::{Lane, Ways},
+    status::Statuses,
+    submit::{Address, Placed},
+    waiting::Ticket,
+};
+use crate::globus::{
+    GlobusError, Service, ServiceAccount, Tokens,
+    budget::Budget,
+    codec::{self, PyValue},
+    compute::{ComputeApi, NewTask, Progress, RESOURCE_SERVER, SCOPE},
+    results::Outcome,
+};
+
+/// How long one request to Globus may take.
+const REQUEST: Duration = Duration::from_mins(1);
+
+/// A result from this size on, in bytes, is read aside.
+const LONG_RESULT: usize = 256 * 1024;
+
+/// How long before a caller's own deadline the service is asked for his result.
+const LAST_CHANCE: Duration = Duration::from_secs(3);
 
 /// One call of a registered function.
 #[derive(Debug, Clone)]
@@ -72,6 +112,40 @@ pub enum ComputeError {
     Unreadable(String),
 }
 
+impl ComputeError {
+    fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable { reason: reason.into(), retry_after: None }
+    }
+
+    fn stopping() -> Self {
+        Self::unavailable("the gateway is stopping")
+    }
+}
+
+impl From<GlobusError> for ComputeError {
+    fn from(error: GlobusError) -> Self {
+        match &error {
+            GlobusError::Refused { status: StatusCode::PAYLOAD_TOO_LARGE, .. } => Self::TooLarge,
+            GlobusError::Refused { code: Some(code), .. } if code == "TASK_PAYLOAD_TOO_LARGE" => {
+                Self::TooLarge
+            }
+            GlobusError::Refused { .. } => Self::Refused(error.to_string()),
+            _ => Self::Unavailable { reason: error.to_string(), retry_after: error.retry_after() },
+        }
+    }
+}
+
+/// Reads an id from an endpoint's or a cluster's settings, where `setting` names it.
+///
+/// # Errors
+/// When it is none, for an operator.
+pub fn id(setting: &str, text: &str) -> Result<Uuid, ComputeError> {
+    text.trim().parse().map_err(|_| {
+        let text: String = text.chars().take(60).collect();
+        ComputeError::Refused(format!("misconfigured: {setting} `{text}` is not a UUID"))
+    })
+}
+
 /// A task that has been accepted by the service, with its result to come. Dropping it gives up
 /// waiting and touches nobody else's task.
 #[derive(Debug)]
@@ -80,6 +154,7 @@ pub struct Submitted {
     pub id: Uuid,
     /// When the service accepted it.
     pub at: Timestamp,
+    ticket: Ticket,
 }
 
 impl Submitted {
@@ -88,24 +163,112 @@ impl Submitted {
     /// # Errors
     /// Why there is none.
     pub async fn result(self) -> Result<PyValue, ComputeError> {
-        Err(ComputeError::Offline)
+        let outcome = self.ticket.result().await.ok_or_else(ComputeError::stopping)?;
+        read(outcome).await
     }
+
+    /// As [`Self::result`], for a caller who waits until `deadline`: shortly before, the service is
+    /// asked for what the broker may have failed to deliver. Returns at the deadline only if the
+    /// caller stops waiting by himself.
+    ///
+    /// # Errors
+    /// As [`Self::result`].
+    pub async fn result_by(self, deadline: Instant) -> Result<PyValue, ComputeError> {
+        self.ticket.ask_by(deadline.checked_sub(LAST_CHANCE).unwrap_or(deadline));
+        self.result().await
+    }
+}
+
+/// Decodes a result, a long one where it keeps no connection waiting.
+async fn read(outcome: Outcome) -> Result<PyValue, ComputeError> {
+    let buffer = match outcome {
+        Outcome::Failed(text) => return Err(ComputeError::Failed(text)),
+        Outcome::Returned(buffer) => buffer,
+    };
+    let decoded = if buffer.len() < LONG_RESULT {
+        codec::decode(&buffer)
+    } else {
+        let decoding = tokio::task::spawn_blocking(move || codec::decode(&buffer));
+        decoding.await.map_err(|error| ComputeError::Unreadable(error.to_string()))?
+    };
+    decoded.map_err(|error| ComputeError::Unreadable(error.to_string()))
+}
+
+/// What [`Compute::start`] works with.
+#[derive(Debug, Clone)]
+pub struct ComputeOptions {
+    /// Globus Compute's address.
+    pub url: Url,
+    /// Globus Auth's address.
+    pub auth_url: Url,
+    /// The service account for every endpoint that demands no other.
+    pub account: Option<ServiceAccount>,
+    /// Service accounts that certain endpoints demand.
+    pub overrides: HashMap<Uuid, ServiceAccount>,
+    /// Whether results come from the broker; otherwise they are asked for.
+    pub amqp: bool,
+    /// How long tasks for one endpoint are gathered into one request; 5 to 20 ms is sensible.
+    pub gather: Duration,
+    /// Requests that the service allows one client in ten seconds.
+    pub requests_per_ten_seconds: u32,
 }
 
 /// Globus Compute for one gateway process: submits, and gets results back. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Compute {
-    #[allow(dead_code, reason = "the parts come next")]
-    inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    statuses: Statuses,
+    default: Option<Arc<Lane>>,
+    overrides: HashMap<Uuid, Arc<Lane>>,
+    _stop: DropGuard,
 }
 
 impl Compute {
+    /// Starts its background tasks on the current runtime. They end when the last clone is dropped.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn start(options: ComputeOptions) -> Result<Self, GlobusError> {
+        let auth = Service::new("Globus Auth", options.auth_url.clone(), REQUEST)?;
+        let service = Service::new("Globus Compute", options.url.clone(), REQUEST)?;
+        let stop = CancellationToken::new();
+        let statuses = Statuses::new(Handle::current());
+        let ways = Ways { amqp: options.amqp, window: options.gather };
+        let mut lanes: HashMap<String, Arc<Lane>> = HashMap::new();
+        // One lane for each account, however many endpoints demand it: the limit is the account's.
+        let mut lane = |account: ServiceAccount| {
+            let id = account.id.clone();
+            let start = || {
+                let tokens = Tokens::new(auth.clone(), account, SCOPE, RESOURCE_SERVER);
+                let budget = Arc::new(Budget::new(options.requests_per_ten_seconds));
+                let api = ComputeApi::new(service.clone(), tokens, budget);
+                Lane::start(id.clone(), api, &statuses, ways, &stop)
+            };
+            Arc::clone(lanes.entry(id.clone()).or_insert_with(start))
+        };
+        let default = options.account.map(&mut lane);
+        let overrides =
+            options.overrides.into_iter().map(|(id, account)| (id, lane(account))).collect();
+        let inner = Inner { statuses, default, overrides, _stop: stop.drop_guard() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
     /// The endpoint's status, at most 60 s old (10 s when it could not be had).
     ///
     /// # Errors
     /// When it cannot be asked for.
-    pub async fn status(&self, _endpoint: Uuid) -> Result<EndpointStatus, ComputeError> {
-        Err(ComputeError::Offline)
+    pub async fn status(&self, endpoint: Uuid) -> Result<EndpointStatus, ComputeError> {
+        let lane = self.lane(endpoint)?;
+        let api = lane.api.clone();
+        let ask = || async move {
+            let presence = api.presence(endpoint).await?;
+            Ok(EndpointStatus { online: presence.online, managers: presence.managers })
+        };
+        self.inner.statuses.get(endpoint, ask).await
     }
 
     /// Submits a task for an interactive caller: refused while its endpoint is offline, or still
@@ -113,8 +276,18 @@ impl Compute {
     ///
     /// # Errors
     /// Why it is not accepted.
-    pub async fn submit(&self, _task: Task) -> Result<Submitted, ComputeError> {
-        Err(ComputeError::Offline)
+    pub async fn submit(&self, task: Task) -> Result<Submitted, ComputeError> {
+        let status = self.status(task.endpoint).await?;
+        if !status.online {
+            return Err(ComputeError::Offline);
+        }
+        // An endpoint that does not say how many it has is given the benefit of the doubt.
+        if status.managers == Some(0) && self.inner.statuses.is_triggered(task.endpoint).await {
+            return Err(ComputeError::Starting);
+        }
+        let Placed { id, at, ticket } = self.place(task, false).await?;
+        let ticket = ticket.ok_or_else(ComputeError::stopping)?;
+        Ok(Submitted { id, at, ticket })
     }
 
     /// Submits a task whose result will be asked for by [`Self::states`], perhaps by another
@@ -122,8 +295,8 @@ impl Compute {
     ///
     /// # Errors
     /// Why it is not accepted.
-    pub async fn submit_detached(&self, _task: Task) -> Result<Uuid, ComputeError> {
-        Err(ComputeError::Offline)
+    pub async fn submit_detached(&self, task: Task) -> Result<Uuid, ComputeError> {
+        Ok(self.place(task, true).await?.id)
     }
 
     /// Where these tasks of one endpoint stand, in the order of `tasks`. A finished one's result may
@@ -133,9 +306,65 @@ impl Compute {
     /// When the service cannot be asked.
     pub async fn states(
         &self,
-        _endpoint: Uuid,
-        _tasks: &[Uuid],
+        endpoint: Uuid,
+        tasks: &[Uuid],
     ) -> Result<Vec<TaskState>, ComputeError> {
-        Err(ComputeError::Offline)
+        let mut found = self.lane(endpoint)?.ask(tasks).await;
+        if let Some(error) = found.error.take_if(|_| found.progress.is_empty()) {
+            return Err(error.into());
+        }
+        let mut states = Vec::with_capacity(tasks.len());
+        for id in tasks {
+            states.push(match found.progress.remove(id) {
+                Some(progress) => state(progress).await,
+                // What was read is worth more than the error that came after it.
+                None if found.error.is_some() => TaskState::Pending("not asked".to_owned()),
+                None => TaskState::Failed("the service does not know this task".to_owned()),
+            });
+        }
+        Ok(states)
+    }
+
+    /// How things stand, for each service account.
+    #[must_use]
+    pub fn health(&self) -> Vec<Health> {
+        let mut health: Vec<_> = self.lanes().map(|lane| lane.health()).collect();
+        health.sort_by(|a, b| a.account.cmp(&b.account));
+        health.dedup_by(|a, b| a.account == b.account);
+        health
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
+        self.inner.default.iter().chain(self.inner.overrides.values())
+    }
+
+    fn lane(&self, endpoint: Uuid) -> Result<&Arc<Lane>, ComputeError> {
+        let lane = self.inner.overrides.get(&endpoint).or(self.inner.default.as_ref());
+        lane.ok_or_else(|| {
+            ComputeError::Refused(format!(
+                "misconfigured: there is no service account for compute endpoint {endpoint}"
+            ))
+        })
+    }
+
+    async fn place(&self, task: Task, detached: bool) -> Result<Placed, ComputeError> {
+        let Task { endpoint, function, payload } = task;
+        let lane = self.lane(endpoint)?;
+        let task = NewTask::new(function, &payload)
+            .map_err(|error| ComputeError::Refused(error.to_string()))?;
+        lane.submit(Address { endpoint, detached }, task).await
+    }
+}
+
+async fn state(progress: Progress) -> TaskState {
+    let outcome = match progress {
+        Progress::Pending(word) => return TaskState::Pending(word),
+        Progress::Missing(reason) => return TaskState::Failed(reason),
+        Progress::Ended(outcome) => outcome,
+    };
+    match read(outcome).await {
+        Ok(value) => TaskState::Done(value),
+        Err(ComputeError::Failed(text)) => TaskState::Failed(text),
+        Err(error) => TaskState::Failed(error.to_string()),
     }
 }

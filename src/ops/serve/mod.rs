@@ -1,6 +1,7 @@
 //! `figw serve`: put the parts together, run them, stop them in order.
 
 pub mod dev;
+mod globus;
 mod lifecycle;
 mod reload;
 
@@ -15,7 +16,10 @@ use warp::{filters::BoxedFilter, reply::Response};
 
 use crate::{
     auth::Authenticator,
-    backends::direct_api::{ClientOptions, DirectClient},
+    backends::{
+        direct_api::{ClientOptions, DirectClient},
+        globus_compute::Compute,
+    },
     catalog::{self, Catalog, snapshot::ResolveSecret},
     config::{Config, ConfigError, Loaded, Secret, secret},
     gateway::{Budgets, Gateway, InFlight, Settings, lines::Lines},
@@ -103,10 +107,11 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let instance = instance_name(&config);
     make_state_dir(&config.server.state_dir)?;
     let writer = RowWriter::start(Arc::clone(&store), writer_options(&config, &instance));
+    let compute = globus::compute(&config)?;
     let app = Arc::new(App {
         auth: Authenticator::default(),
         readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
-        gateway: gateway(&config, Arc::clone(&catalog), &writer),
+        gateway: gateway(&config, Arc::clone(&catalog), &writer, compute),
     });
     allow_descriptors(config.server.max_connections);
     let workers = Workers::start(worker_count(&config)).context("cannot start threads")?;
@@ -209,7 +214,12 @@ fn writer_options(config: &Config, instance: &str) -> WriterOptions {
     }
 }
 
-fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gateway {
+fn gateway(
+    config: &Config,
+    catalog: Arc<Catalog>,
+    writer: &RowWriter,
+    compute: Option<Compute>,
+) -> Gateway {
     let limits = RequestLimits::new(config.limits.requests_per_second_per_user);
     Gateway {
         catalog,
@@ -219,7 +229,7 @@ fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gatewa
             max_idle_per_host: config.gateway.max_idle_per_host as usize,
             workers: worker_count(config),
         }),
-        compute: None,
+        compute,
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
         in_flight: InFlight::default(),

@@ -75,6 +75,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.worker_threads", a.worker_threads != b.worker_threads),
         ("server.drain_grace", a.drain_grace != b.drain_grace),
         ("server.drain_timeout", a.drain_timeout != b.drain_timeout),
+        ("globus_compute", old.globus_compute != new.globus_compute),
         ("database", old.database != new.database),
         ("gateway.connect_timeout", old.gateway.connect_timeout != new.gateway.connect_timeout),
         (
