@@ -6,6 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{problem::Complaints, secret::Secret, units::HttpUrl};
+use crate::domain::SecretSource;
+
+/// A shorter secret could be guessed.
+const SHORTEST_STREAMING_SECRET: usize = 16;
 
 /// Who may come in, besides holders of an API key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -61,9 +65,12 @@ pub struct GlobusCompute {
     pub client_secret: Option<Secret>,
     /// Globus Compute's address, where it is not `https://compute.api.globus.org`.
     pub url: Option<HttpUrl>,
-    /// This gateway's address as the compute nodes reach it, for their streamed answers.
+    /// This gateway's address as the compute nodes reach it, for their streamed answers, without a
+    /// path. Of several instances each needs one that leads to itself. Without it, endpoints on
+    /// Globus Compute answer whole only.
     pub streaming_public_url: Option<HttpUrl>,
-    /// Secret that compute nodes show when they send streamed answers.
+    /// Secret that compute nodes show when they send streamed answers; their functions read it from
+    /// the environment variable `INTERNAL_STREAMING_SECRET`. At least 16 characters of ASCII.
     pub streaming_secret: Option<Secret>,
     /// Other service accounts, by the id of the compute endpoint that demands them.
     pub credentials_overrides: BTreeMap<String, Credentials>,
@@ -87,5 +94,42 @@ impl GlobusCompute {
         if self.client_secret.is_some() && self.client_id.is_none() {
             complaints.add("globus_compute.client_secret", "needs client_id beside it");
         }
+        self.check_streaming(complaints);
+    }
+
+    fn check_streaming(&self, complaints: &mut Complaints) {
+        const URL: &str = "globus_compute.streaming_public_url";
+        const SECRET: &str = "globus_compute.streaming_secret";
+        if let Some(url) = self.streaming_public_url.as_ref().map(HttpUrl::as_url) {
+            if self.streaming_secret.is_none() {
+                complaints.add(URL, "needs streaming_secret beside it");
+            }
+            // Functions append their own path to scheme, host and port.
+            if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+                complaints.add(URL, "must end with the host or the port: functions add the path");
+            }
+        }
+        if let Some(secret) = &self.streaming_secret {
+            if self.streaming_public_url.is_none() {
+                complaints.add(SECRET, "needs streaming_public_url beside it");
+            }
+            if let SecretSource::Plain(text) = secret.source()
+                && let Some(complaint) = streaming_secret_complaint(text)
+            {
+                complaints.add(SECRET, complaint);
+            }
+        }
+    }
+}
+
+/// What is wrong with a `globus_compute.streaming_secret`, if anything is.
+#[must_use]
+pub fn streaming_secret_complaint(text: &str) -> Option<&'static str> {
+    if text.len() < SHORTEST_STREAMING_SECRET {
+        Some("must have at least 16 characters; `openssl rand -hex 32` makes a good one")
+    } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Some("must be ASCII without blanks, for it travels in an HTTP header")
+    } else {
+        None
     }
 }

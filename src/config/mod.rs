@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use database::{Cache, Database};
 pub use gateway::{Gateway, Limits};
-pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute};
+pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute, streaming_secret_complaint};
 pub use import_env::{ImportError, Imported, import_env};
 pub use load::{Loaded, SEARCHED};
 pub use logging::{LogFormat, LogLevel, Logging, Prompts};

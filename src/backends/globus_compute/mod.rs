@@ -1,5 +1,8 @@
 //! Functions on clusters through Globus Compute.
 
+pub mod inference;
+pub mod streams;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;

@@ -9,15 +9,18 @@ use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use warp::{filters::BoxedFilter, reply::Response};
 
 use crate::{
     auth::Authenticator,
-    backends::direct_api::{ClientOptions, DirectClient},
+    backends::{
+        direct_api::{ClientOptions, DirectClient},
+        globus_compute::streams::StreamHub,
+    },
     catalog::{self, Catalog, snapshot::ResolveSecret},
-    config::{Config, ConfigError, Loaded, Secret, secret},
+    config::{Config, ConfigError, Loaded, Secret, secret, streaming_secret_complaint},
     gateway::{Budgets, Gateway, InFlight, Settings, lines::Lines},
     http::{
         self, App, Readiness,
@@ -96,6 +99,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         ));
     }
     let catalog = Arc::new(Catalog::new(snapshot));
+    let streams = stream_hub(&config)?;
 
     // Bound before anything is started, so that a taken port leaves nothing to undo.
     let public = bind(config.server.listen, "server.listen")?;
@@ -106,7 +110,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let app = Arc::new(App {
         auth: Authenticator::default(),
         readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
-        gateway: gateway(&config, Arc::clone(&catalog), &writer),
+        gateway: gateway(&config, Arc::clone(&catalog), &writer, streams),
     });
     allow_descriptors(config.server.max_connections);
     let workers = Workers::start(worker_count(&config)).context("cannot start threads")?;
@@ -209,7 +213,30 @@ fn writer_options(config: &Config, instance: &str) -> WriterOptions {
     }
 }
 
-fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gateway {
+/// Where functions on clusters post their streams, when that is configured.
+fn stream_hub(config: &Config) -> Result<Option<StreamHub>, ServeError> {
+    let compute = &config.globus_compute;
+    let (Some(url), Some(secret)) = (&compute.streaming_public_url, &compute.streaming_secret)
+    else {
+        return Ok(None);
+    };
+    let secret = secret.reveal().map_err(|error| ServeError::Configuration(error.to_string()))?;
+    if let Some(complaint) = streaming_secret_complaint(secret.expose_secret()) {
+        let message = format!("globus_compute.streaming_secret: {complaint}");
+        return Err(ServeError::Configuration(message));
+    }
+    let hub = StreamHub::new(&secret, url.as_url()).map_err(|complaint| {
+        ServeError::Configuration(format!("globus_compute.streaming_public_url: {complaint}"))
+    })?;
+    Ok(Some(hub))
+}
+
+fn gateway(
+    config: &Config,
+    catalog: Arc<Catalog>,
+    writer: &RowWriter,
+    streams: Option<StreamHub>,
+) -> Gateway {
     let limits = RequestLimits::new(config.limits.requests_per_second_per_user);
     Gateway {
         catalog,
@@ -220,6 +247,7 @@ fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gatewa
             workers: worker_count(config),
         }),
         compute: None,
+        streams,
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
         in_flight: InFlight::default(),
