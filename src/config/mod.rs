@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use database::{Cache, Database};
 pub use gateway::{Gateway, Limits};
-pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute, streaming_secret_complaint};
+pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute};
 pub use import_env::{ImportError, Imported, import_env};
 pub use load::{Loaded, SEARCHED};
 pub use logging::{LogFormat, LogLevel, Logging, Prompts};
@@ -141,6 +141,7 @@ auth: {globus: {application_id: a, application_secret: *no}}
 globus_compute:
   client_id: a
   client_secret: *no
+  streaming_public_url: https://gateway.example.org
   streaming_secret: *no
   credentials_overrides: {a: {client_id: a, client_secret: *no}}
 backup: {offsite_url: *no}

@@ -126,9 +126,11 @@ impl Way {
                 GlobusTarget::new(settings).map(Self::GlobusCompute).map_err(unusable)
             }
             // `choose` has refused those already.
-            other => Err(supported(other.adapter()).err().unwrap_or_else(|| {
-                Refusal::bad_gateway(format!("Endpoint {slug} cannot be reached."))
-            })),
+            other @ EndpointSettings::Metis(_) => {
+                Err(supported(other.adapter()).err().unwrap_or_else(|| {
+                    Refusal::bad_gateway(format!("Endpoint {slug} cannot be reached."))
+                }))
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ pub fn public(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(health::routes(app))
         .unify()
-        .or(streaming::routes(app))
+        .or(streaming::routes(app.gateway.streams.clone()))
         .unify()
         .recover(|rejection| error::recover(rejection, "GET, HEAD"))
         .map(Reply::into_response)

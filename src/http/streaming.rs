@@ -5,7 +5,7 @@
 //! status codes and the shape of the answers are FIRST's (auroraGPT-ANL/inference-gateway,
 //! `resource_server_async/views/streaming.py`).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Buf;
 use futures_util::{Stream, StreamExt, pin_mut};
@@ -17,11 +17,14 @@ use warp::{
     reply::Response,
 };
 
-use super::{App, body, error, paths, with};
+use super::{body, error, paths, with};
 use crate::{
     backends::globus_compute::streams::{PostKind, PostRefusal, StreamHub},
     gateway::Refusal,
 };
+
+/// Longest pause in the middle of a post. FIRST's function gives up on a post after 2 s, or 10 s.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How much of a refused body is read after all, in bytes: a sender that is still writing when its
 /// connection closes never sees why.
@@ -30,21 +33,22 @@ const MOST_DISCARDED: usize = 4 * 1024 * 1024;
 /// How long that may take.
 const LONGEST_DISCARD: Duration = Duration::from_secs(2);
 
-/// The three routes, with or without a slash at the end.
-pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+/// The three routes, with or without a slash at the end; without a hub they say that it is missing.
+#[must_use]
+pub fn routes(hub: Option<StreamHub>) -> BoxedFilter<(Response,)> {
     let kind = warp::path::full().and_then(|path: FullPath| {
         std::future::ready(kind(path.as_str()).ok_or_else(warp::reject::not_found))
     });
-    kind.and(with(Arc::clone(app)))
+    kind.and(with(hub))
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(|kind: PostKind, app: Arc<App>, method, headers, body| {
+        .then(|kind: PostKind, hub: Option<StreamHub>, method, headers, body| {
             Box::pin(async move {
                 if method != Method::POST {
                     return error::method_not_allowed("POST", error::Shape::OpenAi);
                 }
-                let (status, answer) = answer(&app, kind, &headers, body).await;
+                let (status, answer) = answer(hub.as_ref(), kind, &headers, body).await;
                 metrics::counter!(
                     "figw_streaming_posts_total",
                     "kind" => kind.as_str(), "status" => word(status)
@@ -63,27 +67,28 @@ fn kind(path: &str) -> Option<PostKind> {
 }
 
 async fn answer<B: Buf>(
-    app: &App,
+    hub: Option<&StreamHub>,
     kind: PostKind,
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> (StatusCode, Value) {
     pin_mut!(body);
-    let Some(hub) = &app.gateway.streams else {
+    let Some(hub) = hub else {
         discard(body).await;
         let message = "streaming is not set up here: globus_compute.streaming_public_url";
         return (StatusCode::SERVICE_UNAVAILABLE, json!({ "error": message }));
     };
-    let pause = app.gateway.settings.load().body_timeout;
     let refused = match admit(hub, kind, headers) {
         Err(refusal) => said(refusal),
-        Ok(token) => match body::collect(body.as_mut(), headers, kind.longest(), pause).await {
-            Ok(bytes) => match hub.post(kind, token, &bytes) {
-                Ok(task) => return (StatusCode::OK, received(kind, task)),
-                Err(refusal) => said(refusal),
-            },
-            Err(refusal) => of_body(&refusal),
-        },
+        Ok(token) => {
+            match body::collect(body.as_mut(), headers, kind.longest(), LONGEST_PAUSE).await {
+                Ok(bytes) => match hub.post(kind, token, &bytes) {
+                    Ok(task) => return (StatusCode::OK, received(kind, task)),
+                    Err(refusal) => said(refusal),
+                },
+                Err(refusal) => of_body(&refusal),
+            }
+        }
     };
     tracing::debug!(
         kind = kind.as_str(),

@@ -201,8 +201,7 @@ mod tests {
     #[test]
     fn a_body_in_pieces_is_the_same_argument() {
         let mut call = call(Route::Completions, false, "");
-        call.body =
-            [r#"{"mod"#, r#"el": ""#, r#"other"}"#].map(Bytes::from_static).into_iter().collect();
+        call.body = [r#"{"mod"#, r#"el": ""#, r#"other"}"#].map(Bytes::from).into_iter().collect();
         let argument = Argument::new(&call, 1, None).around(&call.body).unwrap();
         let expected = json!({"model_params":
             {"model": "other", "openai_endpoint": "completions", "api_port": 1}});

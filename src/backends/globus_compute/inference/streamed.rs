@@ -59,10 +59,9 @@ enum TaskState {
 struct Summary {
     status: String,
     error: String,
-    /// Lines of the model's stream.
+    /// Lines of the model's stream. Fewer come here when posts were given up; some of those may
+    /// still be on their way.
     total_chunks: Option<u64>,
-    /// How many of them a gateway has acknowledged.
-    chunks_sent_to_server: Option<u64>,
 }
 
 enum Step {
@@ -150,7 +149,7 @@ impl StreamedAnswer {
         if summary.status == "error" {
             return Err(Failure::Function(summary.error));
         }
-        let all_here = summary.chunks_sent_to_server.is_some_and(|n| self.inbox.lines() >= n);
+        let all_here = summary.total_chunks.is_some_and(|n| self.inbox.lines() >= n);
         let grace = (!all_here).then(|| Box::pin(tokio::time::sleep(self.grace)));
         Ok(TaskState::Returned(summary, grace))
     }
