@@ -3,13 +3,14 @@
 pub mod dev;
 mod lifecycle;
 mod reload;
+mod streams;
 
 use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use warp::{filters::BoxedFilter, reply::Response};
 
@@ -99,7 +100,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         ));
     }
     let catalog = Arc::new(Catalog::new(snapshot));
-    let streams = stream_hub(&config)?;
+    let streams = streams::hub(&config)?;
 
     // Bound before anything is started, so that a taken port leaves nothing to undo.
     let public = bind(config.server.listen, "server.listen")?;
@@ -211,32 +212,6 @@ fn writer_options(config: &Config, instance: &str) -> WriterOptions {
         flush_interval: config.database.flush_interval,
         ..WriterOptions::new(config.server.state_dir.join("spool"), instance)
     }
-}
-
-/// Where functions on clusters post their streams, when that is configured.
-fn stream_hub(config: &Config) -> Result<Option<StreamHub>, ServeError> {
-    let compute = &config.globus_compute;
-    let (Some(url), Some(secret)) = (&compute.streaming_public_url, &compute.streaming_secret)
-    else {
-        return Ok(None);
-    };
-    let secret = secret.reveal().map_err(|error| ServeError::Configuration(error.to_string()))?;
-    if is_weak(secret.expose_secret()) {
-        tracing::warn!(
-            "globus_compute.streaming_secret is easily guessed; make one with `openssl rand -hex 32`, \
-             also for INTERNAL_STREAMING_SECRET on the clusters"
-        );
-    }
-    let hub = StreamHub::new(&secret, url.as_url()).map_err(|complaint| {
-        ServeError::Configuration(format!("globus_compute.streaming_public_url: {complaint}"))
-    })?;
-    Ok(Some(hub))
-}
-
-/// Whether a streaming secret is short, or the one in FIRST's public source.
-fn is_weak(secret: &str) -> bool {
-    const SHORTEST: usize = 16;
-    secret.len() < SHORTEST || secret == "default-secret-change-me"
 }
 
 fn gateway(
