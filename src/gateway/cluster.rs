@@ -41,7 +41,8 @@ impl Gateway {
             return Err(choose::misconfigured(served, "globus_compute.client_id is not set"));
         };
         let deadline = started + budgets.first_byte.min(budgets.total);
-        let sent = inference::send(compute, self.streams.as_ref(), target, call);
+        let end = if call.stream { started + budgets.total } else { deadline };
+        let sent = inference::send(compute, self.streams.as_ref(), target, call, end);
         let sent = tokio::time::timeout_at(deadline.into(), sent).await;
         let answer = match sent.map_err(|_| too_slow(served))? {
             Ok(answer) => answer,

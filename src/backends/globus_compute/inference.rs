@@ -9,6 +9,8 @@ mod argument;
 mod model_error;
 mod streamed;
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -89,7 +91,8 @@ impl Unanswered {
     }
 }
 
-/// Has a request answered on a cluster; a streamed answer is returned with its first event.
+/// Has a request answered on a cluster; a streamed answer is returned with its first event. The
+/// caller waits for the task's end until `deadline`.
 ///
 /// Dropping the future, or later the answer's body, gives up waiting. The task goes on, for Globus
 /// Compute cannot stop one, and what it posts is refused.
@@ -101,6 +104,7 @@ pub async fn send(
     hub: Option<&StreamHub>,
     target: &GlobusTarget,
     call: Call,
+    deadline: Instant,
 ) -> Result<Answer, Unanswered> {
     if call.stream {
         let hub = hub.ok_or(Unanswered::NoStreaming)?;
@@ -109,12 +113,12 @@ pub async fn send(
         let task = task(target, call, Some((hub, &ticket))).await?;
         let submitted = compute.submit(task).await?;
         tracing::debug!(task = %submitted.id, stream = %ticket.task, "a streaming task is submitted");
-        let answer = StreamedAnswer::new(inbox, submitted, route).begun().await?;
+        let answer = StreamedAnswer::new(inbox, submitted, route, deadline).begun().await?;
         return Ok(ok("text/event-stream", answer));
     }
     let submitted = compute.submit(task(target, call, None).await?).await?;
     tracing::debug!(task = %submitted.id, "a task is submitted");
-    match submitted.result().await {
+    match submitted.result_by(deadline).await {
         Ok(value) => Ok(ok("application/json", whole(value.into_document().into()))),
         Err(ComputeError::Failed(text)) => Err(Unanswered::of_function(text)),
         Err(error) => Err(error.into()),

@@ -3,7 +3,10 @@
 pub mod inference;
 pub mod streams;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -92,6 +95,14 @@ impl Submitted {
     /// Why there is none.
     pub async fn result(self) -> Result<PyValue, ComputeError> {
         Err(ComputeError::Offline)
+    }
+
+    /// As [`Self::result`], for a caller who waits until `deadline`.
+    ///
+    /// # Errors
+    /// As [`Self::result`].
+    pub async fn result_by(self, _deadline: Instant) -> Result<PyValue, ComputeError> {
+        self.result().await
     }
 }
 

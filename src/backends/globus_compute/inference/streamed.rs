@@ -4,7 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -82,8 +82,8 @@ enum Failure {
 }
 
 impl StreamedAnswer {
-    pub(super) fn new(inbox: Inbox, submitted: Submitted, route: Route) -> Self {
-        Self::waiting_for(inbox, Box::pin(submitted.result()), route, GRACE)
+    pub(super) fn new(inbox: Inbox, submitted: Submitted, route: Route, deadline: Instant) -> Self {
+        Self::waiting_for(inbox, Box::pin(submitted.result_by(deadline)), route, GRACE)
     }
 
     fn waiting_for(
