@@ -195,8 +195,8 @@ impl StreamHub {
     }
 
     /// How many streams are open.
-    #[must_use]
-    pub fn open_streams(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn open_streams(&self) -> usize {
         let count = |shard: &RwLock<HashMap<_, _>>| {
             shard.read().unwrap_or_else(PoisonError::into_inner).len()
         };

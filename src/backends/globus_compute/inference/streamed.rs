@@ -30,6 +30,9 @@ use crate::{
 /// FIRST's function gives up on a post of data after this time, and then goes on.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Most characters of a function's failure that go into the log.
+const LONGEST_IN_LOG: usize = 4000;
+
 type Outcome = Result<PyValue, ComputeError>;
 
 /// A streamed answer, still coming.
@@ -237,7 +240,8 @@ impl Failure {
     fn in_the_answer(self) -> Told {
         Told(match self {
             Self::Function(text) => {
-                tracing::warn!(text, "a function failed in the middle of its stream");
+                let reason: String = text.chars().take(LONGEST_IN_LOG).collect();
+                tracing::warn!(reason, "a function failed in the middle of its stream");
                 match super::ModelError::read(&text).and_then(|error| error.message()) {
                     Some(message) => {
                         format!("the model failed in the middle of its answer: {message}")
