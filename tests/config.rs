@@ -121,7 +121,8 @@ fn keys_that_depend_on_each_other_are_checked() {
     assert_errors(
         "server:\n  listen: 0.0.0.0:8001\n  admin_listen: 192.0.2.1:8001\n  tls: {key: k}\n\
          auth: {globus: {application_id: x}}\nbackup:\n  keep: {last: 0, hourly: 0, daily: 0, \
-         weekly: 0, monthly: 0}\n  encrypt_to: [nobody]\ncache: {redis_url: \"http://x\"}\n",
+         weekly: 0, monthly: 0}\n  encrypt_to: [nobody]\ncache: {redis_url: \"http://x\"}\n\
+         globus_compute: {streaming_public_url: \"https://x/figw\"}\n",
         &[
             "config.yaml:3: server.admin_listen: is not a loopback address, so server.admin_token \
              must be set",
@@ -129,6 +130,9 @@ fn keys_that_depend_on_each_other_are_checked() {
             "config.yaml:4: server.tls.certificate: must be set when other keys of tls are",
             "config.yaml:9: cache.redis_url: must start with redis:// or rediss://",
             "config.yaml:5: auth.globus.application_id: needs application_secret beside it",
+            "config.yaml:10: globus_compute.streaming_public_url: needs streaming_secret beside it",
+            "config.yaml:10: globus_compute.streaming_public_url: must end with the host or the \
+             port: functions add the path",
             "config.yaml:7: backup.keep: must keep at least one backup",
             "config.yaml:8: backup.encrypt_to[0]: must be a public key that starts with age1, \
              ssh-ed25519 or ssh-rsa",
@@ -281,6 +285,7 @@ fn full_of_secrets() -> String {
          auth: {{globus: {{application_id: id, application_secret: {SECRET}}}}}\n\
          globus_compute:\n  client_id: id\n  client_secret: {SECRET}\n  streaming_secret: {SECRET}\n\
          \x20 credentials_overrides: {{00000000-0000-4000-8000-000000000501: {{client_id: id, client_secret: {SECRET}}}}}\n\
+         \x20 streaming_public_url: https://gateway.example.org\n\
          backup: {{offsite_url: \"s3://key:{SECRET}@bucket/x\"}}\n"
     )
 }

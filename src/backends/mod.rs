@@ -16,6 +16,11 @@ pub use body::CallBody;
 /// Any error of a transport, with its cause.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// A failure in the middle of an answer, in words that are meant for the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Told(pub String);
+
 /// An answer's body as it arrives.
 pub type AnswerBody = BoxBody<Bytes, BoxError>;
 

@@ -73,9 +73,13 @@ pub struct GlobusCompute {
     pub client_secret: Option<Secret>,
     /// Globus Compute's address, where it is not `https://compute.api.globus.org`.
     pub url: Option<HttpUrl>,
-    /// This gateway's address as the compute nodes reach it, for their streamed answers.
+    /// This gateway's address as the compute nodes reach it, for their streamed answers, without a
+    /// path. Of several instances each needs one that leads to itself. Without it, endpoints on
+    /// Globus Compute answer whole only.
     pub streaming_public_url: Option<HttpUrl>,
-    /// Secret that compute nodes show when they send streamed answers.
+    /// Secret that compute nodes show when they send streamed answers; their functions read it from
+    /// the environment variable `INTERNAL_STREAMING_SECRET`. At least 16 characters, such as `openssl
+    /// rand -hex 32` makes.
     pub streaming_secret: Option<Secret>,
     /// Other service accounts, by the id of the compute endpoint that demands them.
     pub credentials_overrides: BTreeMap<String, Credentials>,
@@ -147,6 +151,24 @@ impl GlobusCompute {
                     "must be the UUID of a compute endpoint",
                 );
             }
+        }
+        self.check_streaming(complaints);
+    }
+
+    fn check_streaming(&self, complaints: &mut Complaints) {
+        const URL: &str = "globus_compute.streaming_public_url";
+        const SECRET: &str = "globus_compute.streaming_secret";
+        if let Some(url) = self.streaming_public_url.as_ref().map(HttpUrl::as_url) {
+            if self.streaming_secret.is_none() {
+                complaints.add(URL, "needs streaming_secret beside it");
+            }
+            // Functions append their own path to scheme, host and port.
+            if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+                complaints.add(URL, "must end with the host or the port: functions add the path");
+            }
+        }
+        if self.streaming_secret.is_some() && self.streaming_public_url.is_none() {
+            complaints.add(SECRET, "needs streaming_public_url beside it");
         }
     }
 }

@@ -214,8 +214,10 @@ impl Import {
     }
 
     fn streaming(&mut self) {
+        let protocol = self.take(&["STREAMING_SERVER_PROTOCOL"]).map(|(_, protocol)| protocol);
+        let port = self.take(&["STREAMING_SERVER_PORT"]).map(|(_, port)| port);
         if let Some((_, host)) = self.take(&["STREAMING_SERVER_HOST"]) {
-            let url = if host.contains("://") { host } else { format!("https://{host}") };
+            let url = streaming_url(&host, protocol.as_deref(), port.as_deref());
             self.notes.push(format!("check globus_compute.streaming_public_url: {url}"));
             self.set(&["globus_compute", "streaming_public_url"], url.into());
         }
@@ -281,4 +283,33 @@ fn groups_per_idp(text: &str) -> Option<Map<String, Value>> {
             _ => None,
         })
         .collect()
+}
+
+/// The address that FIRST has in three parts. FIRST's own example has the port in the host as well.
+fn streaming_url(host: &str, protocol: Option<&str>, port: Option<&str>) -> String {
+    if host.contains("://") {
+        return host.to_owned();
+    }
+    let protocol = protocol.unwrap_or("https");
+    let usual = if protocol == "http" { "80" } else { "443" };
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    match port.filter(|port| *port != usual && !has_port) {
+        Some(port) => format!("{protocol}://{host}:{port}"),
+        None => format!("{protocol}://{host}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_streams_is_put_together() {
+        let url = |host, protocol, port| streaming_url(host, protocol, port);
+        assert_eq!(url("a.example.org", None, None), "https://a.example.org");
+        assert_eq!(url("a", Some("https"), Some("443")), "https://a");
+        assert_eq!(url("a", Some("http"), Some("8000")), "http://a:8000");
+        assert_eq!(url("localhost:8080", None, Some("443")), "https://localhost:8080");
+        assert_eq!(url("http://a:8000", None, Some("443")), "http://a:8000");
+    }
 }

@@ -141,6 +141,7 @@ auth: {globus: {application_id: a, application_secret: *no}}
 globus_compute:
   client_id: a
   client_secret: *no
+  streaming_public_url: https://gateway.example.org
   streaming_secret: *no
   credentials_overrides: {00000000-0000-4000-8000-000000000501: {client_id: a, client_secret: *no}}
 backup: {offsite_url: *no}

@@ -11,7 +11,7 @@ use crate::{
 /// What callers are told to wait while a cluster is in maintenance.
 const MAINTENANCE_RETRY: Duration = Duration::from_mins(5);
 
-/// Finds the endpoint for `model` at `place`.
+/// Finds the endpoint for `model` at `place`. `compute` says whether Globus Compute is set up.
 ///
 /// # Errors
 /// 404 for what does not exist, 403 for what the caller may not use, 503 under maintenance.
@@ -21,20 +21,23 @@ pub fn choose(
     place: &Place,
     route: Route,
     model: &str,
+    compute: bool,
 ) -> Result<Arc<Served>, Refusal> {
+    let available = |served: &Served| available(served, route, compute);
     match place {
-        Place::On { cluster, framework } => on(snapshot, caller, cluster, framework, route, model),
-        Place::Anywhere => anywhere(snapshot, caller, route, model),
+        Place::On { cluster, framework } => {
+            on(snapshot, caller, (cluster, framework), model, available)
+        }
+        Place::Anywhere => anywhere(snapshot, caller, model, available),
     }
 }
 
 fn on(
     snapshot: &Snapshot,
     caller: &Caller,
-    cluster: &str,
-    framework: &str,
-    route: Route,
+    (cluster, framework): (&str, &str),
     model: &str,
+    available: impl Fn(&Served) -> Result<(), Refusal>,
 ) -> Result<Arc<Served>, Refusal> {
     let Some(known) = snapshot.cluster(cluster) else {
         let message = format!("There is no cluster '{}'.", shortened(cluster));
@@ -54,15 +57,15 @@ fn on(
     if !served.permits(caller) {
         return Err(not_permitted(model));
     }
-    available(served, route)?;
+    available(served)?;
     Ok(Arc::clone(served))
 }
 
 fn anywhere(
     snapshot: &Snapshot,
     caller: &Caller,
-    route: Route,
     model: &str,
+    available: impl Fn(&Served) -> Result<(), Refusal>,
 ) -> Result<Arc<Served>, Refusal> {
     let federated = snapshot.federated(model).ok_or_else(|| no_model(model, ""))?;
     if !caller.may_ask_for(model) {
@@ -70,7 +73,7 @@ fn anywhere(
     }
     let mut refusal = not_permitted(model);
     for target in federated.permitted(caller) {
-        match available(&target.served, route) {
+        match available(&target.served) {
             Ok(()) => return Ok(Arc::clone(&target.served)),
             Err(why) => refusal = why,
         }
@@ -79,7 +82,7 @@ fn anywhere(
 }
 
 /// Whether the endpoint can be sent to at all, and its cluster is in service and offers the route.
-fn available(served: &Served, route: Route) -> Result<(), Refusal> {
+fn available(served: &Served, route: Route, compute: bool) -> Result<(), Refusal> {
     let cluster = &served.cluster;
     if let Some(maintenance) = &cluster.maintenance {
         let message =
@@ -95,13 +98,18 @@ fn available(served: &Served, route: Route) -> Result<(), Refusal> {
         );
         return Err(Refusal::not_found("route_not_offered", message));
     }
+    let adapter = served.endpoint.settings.adapter();
     match &served.unusable {
         Some(reason) => Err(misconfigured(served, reason)),
-        None => supported(served.endpoint.settings.adapter()),
+        None if adapter == Adapter::GlobusCompute && !compute => {
+            Err(misconfigured(served, "globus_compute.client_id is not set"))
+        }
+        None => supported(adapter),
     }
 }
 
-fn misconfigured(served: &Served, reason: &str) -> Refusal {
+/// The refusal of an endpoint that cannot be sent to for `reason`, which is the operator's business.
+pub(super) fn misconfigured(served: &Served, reason: &str) -> Refusal {
     let slug = &served.endpoint.slug;
     tracing::debug!(endpoint = slug, reason, "an unusable endpoint was asked for");
     let message =
@@ -114,7 +122,7 @@ fn misconfigured(served: &Served, reason: &str) -> Refusal {
 /// # Errors
 /// 501 when it cannot.
 pub fn supported(adapter: Adapter) -> Result<(), Refusal> {
-    if matches!(adapter, Adapter::DirectApi | Adapter::Echo) {
+    if matches!(adapter, Adapter::DirectApi | Adapter::Echo | Adapter::GlobusCompute) {
         return Ok(());
     }
     let message = format!("Inference through {adapter} is not part of this version of figw.");

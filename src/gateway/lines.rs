@@ -7,7 +7,7 @@ use std::{
 
 use super::{choose::supported, meters::EndpointMeters, refusal::Refusal};
 use crate::{
-    backends::direct_api::DirectTarget,
+    backends::{direct_api::DirectTarget, globus_compute::inference::GlobusTarget},
     catalog::Served,
     domain::{Echo, Endpoint, EndpointSettings},
 };
@@ -59,6 +59,8 @@ impl Names {
 pub enum Way {
     /// Over HTTP.
     Direct(Box<DirectTarget>),
+    /// By a function on its cluster.
+    GlobusCompute(GlobusTarget),
     /// By the built-in model.
     Echo(Echo),
 }
@@ -109,20 +111,26 @@ impl Line {
 impl Way {
     fn to(served: &Served) -> Result<Self, Refusal> {
         let slug = &served.endpoint.slug;
+        let unusable = |reason: String| {
+            tracing::warn!(endpoint = slug, "the endpoint cannot be used: {reason}");
+            Refusal::bad_gateway(format!("Endpoint {slug} is not set up correctly."))
+        };
         match &served.endpoint.settings {
             EndpointSettings::Echo(settings) => Ok(Self::Echo(settings.clone())),
             EndpointSettings::DirectApi(settings) => {
                 DirectTarget::new(settings, served.api_key.as_ref())
                     .map(|target| Self::Direct(Box::new(target)))
-                    .map_err(|reason| {
-                        tracing::warn!(endpoint = slug, "the endpoint cannot be used: {reason}");
-                        Refusal::bad_gateway(format!("Endpoint {slug} is not set up correctly."))
-                    })
+                    .map_err(unusable)
+            }
+            EndpointSettings::GlobusCompute(settings) => {
+                GlobusTarget::new(settings).map(Self::GlobusCompute).map_err(unusable)
             }
             // `choose` has refused those already.
-            other => Err(supported(other.adapter()).err().unwrap_or_else(|| {
-                Refusal::bad_gateway(format!("Endpoint {slug} cannot be reached."))
-            })),
+            other @ EndpointSettings::Metis(_) => {
+                Err(supported(other.adapter()).err().unwrap_or_else(|| {
+                    Refusal::bad_gateway(format!("Endpoint {slug} cannot be reached."))
+                }))
+            }
         }
     }
 }

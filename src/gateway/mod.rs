@@ -2,6 +2,7 @@
 
 pub mod budgets;
 pub mod choose;
+mod cluster;
 pub mod lines;
 pub mod meters;
 pub mod record;
@@ -33,7 +34,10 @@ use self::{
 };
 use crate::{
     backends::{
-        Answer, BackendError, Call, direct_api::DirectClient, echo, globus_compute::Compute,
+        Answer, BackendError, Call,
+        direct_api::DirectClient,
+        echo,
+        globus_compute::{Compute, streams::StreamHub},
         headers,
     },
     catalog::{Catalog, Served},
@@ -56,6 +60,8 @@ pub struct Gateway {
     pub client: DirectClient,
     /// Globus Compute, when it is configured.
     pub compute: Option<Compute>,
+    /// Where functions of Globus Compute post their streams, when that is configured.
+    pub streams: Option<StreamHub>,
     /// What a reload can change.
     pub settings: ArcSwap<Settings>,
     /// Endpoints that have been asked for.
@@ -139,7 +145,14 @@ impl Gateway {
         };
         let served = {
             let snapshot = self.catalog.load();
-            choose::choose(&snapshot, &request.caller, &request.place, request.route, &scan.model)
+            choose::choose(
+                &snapshot,
+                &request.caller,
+                &request.place,
+                request.route,
+                &scan.model,
+                self.compute.is_some(),
+            )
         };
         let served = served.inspect_err(|refusal| {
             self.record_refusal(&request.head, &request.caller, Some(&scan.model), refusal);
@@ -234,6 +247,12 @@ impl Gateway {
         let budgets = self.settings.load().budgets;
         let target = match &line.way {
             Ok(Way::Direct(target)) => target,
+            Ok(Way::GlobusCompute(target)) => {
+                let started = request.head.started;
+                let answer =
+                    self.send_to_cluster(target, call, served, started, budgets, record).await?;
+                return Ok((answer, budgets));
+            }
             Ok(Way::Echo(settings)) => {
                 let answer = echo::send(settings, &call).map_err(|e| failed(served, &e))?;
                 record.answered(answer.status);
@@ -245,14 +264,7 @@ impl Gateway {
         let budgets = Budgets { total, ..budgets };
         let deadline = request.head.started + budgets.first_byte.min(total);
         let sent = tokio::time::timeout_at(deadline.into(), self.client.send(target, call)).await;
-        let answer = sent
-            .map_err(|_| {
-                Refusal::too_slow(format!(
-                    "Endpoint {} did not begin to answer in time.",
-                    served.endpoint.slug
-                ))
-            })?
-            .map_err(|error| failed(served, &error))?;
+        let answer = sent.map_err(|_| too_slow(served))?.map_err(|error| failed(served, &error))?;
         record.answered(answer.status);
         Ok((answer, budgets))
     }
@@ -281,6 +293,10 @@ fn call(request: &Inference, scan: &Scan<'_>, served: &Served) -> Call {
     headers.insert("x-request-id", request.head.request_id.clone());
     headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     Call { route: request.route, stream: scan.stream, headers, body: splice(&request.body, edits) }
+}
+
+fn too_slow(served: &Served) -> Refusal {
+    Refusal::too_slow(format!("Endpoint {} did not begin to answer in time.", served.endpoint.slug))
 }
 
 fn failed(served: &Served, error: &BackendError) -> Refusal {

@@ -3,8 +3,8 @@
 
 pub mod budget;
 pub mod codec;
-pub mod functions;
 pub mod compute;
+pub mod functions;
 pub mod results;
 pub mod service;
 pub mod tokens;

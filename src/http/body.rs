@@ -96,7 +96,8 @@ impl Gathered {
     }
 }
 
-fn announced_length(headers: &HeaderMap) -> Option<u64> {
+/// The length that the headers announce.
+pub(super) fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

@@ -4,9 +4,11 @@ mod amqp;
 mod early;
 mod gather;
 mod health;
+pub mod inference;
 mod lane;
 mod poll;
 mod status;
+pub mod streams;
 mod submit;
 mod waiting;
 

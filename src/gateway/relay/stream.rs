@@ -23,7 +23,7 @@ use super::{
     whole::Spoilt,
 };
 use crate::{
-    backends::{AnswerBody, BoxError},
+    backends::{AnswerBody, BoxError, Told},
     domain::Route,
     gateway::{budgets::Budgets, record::Record, refusal::Refusal},
     outbound::reason,
@@ -242,7 +242,8 @@ impl Stream for EventRelay {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     tracing::warn!(error = reason(&*error), "a stream broke");
-                    self.fail("the back end's stream broke");
+                    let told = error.downcast_ref::<Told>().map(|told| told.0.as_str());
+                    self.fail(told.unwrap_or("the back end's stream broke"));
                 }
                 Poll::Ready(None) => self.finish(),
                 Poll::Pending => {

@@ -4,6 +4,7 @@ pub mod dev;
 mod globus;
 mod lifecycle;
 mod reload;
+mod streams;
 
 use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use crate::{
     auth::Authenticator,
     backends::{
         direct_api::{ClientOptions, DirectClient},
-        globus_compute::Compute,
+        globus_compute::{Compute, streams::StreamHub},
     },
     catalog::{self, Catalog, snapshot::ResolveSecret},
     config::{Config, ConfigError, Loaded, Secret, secret},
@@ -100,6 +101,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         ));
     }
     let catalog = Arc::new(Catalog::new(snapshot));
+    let streams = streams::hub(&config)?;
 
     // Bound before anything is started, so that a taken port leaves nothing to undo.
     let public = bind(config.server.listen, "server.listen")?;
@@ -111,7 +113,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let app = Arc::new(App {
         auth: Authenticator::default(),
         readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
-        gateway: gateway(&config, Arc::clone(&catalog), &writer, compute),
+        gateway: gateway(&config, Arc::clone(&catalog), &writer, compute, streams),
     });
     allow_descriptors(config.server.max_connections);
     let workers = Workers::start(worker_count(&config)).context("cannot start threads")?;
@@ -219,6 +221,7 @@ fn gateway(
     catalog: Arc<Catalog>,
     writer: &RowWriter,
     compute: Option<Compute>,
+    streams: Option<StreamHub>,
 ) -> Gateway {
     let limits = RequestLimits::new(config.limits.requests_per_second_per_user);
     Gateway {
@@ -230,6 +233,7 @@ fn gateway(
             workers: worker_count(config),
         }),
         compute,
+        streams,
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
         in_flight: InFlight::default(),

@@ -1,0 +1,163 @@
+//! Requests that a function on a cluster answers, and what callers are told when none does.
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use super::{Budgets, Gateway, Refusal, choose, record::Record, too_slow};
+use crate::{
+    backends::{
+        Answer, Call,
+        globus_compute::{
+            ComputeError,
+            inference::{self, GlobusTarget, ModelError, Unanswered},
+        },
+    },
+    catalog::Served,
+};
+
+/// What callers are told to wait where the cluster has to change first: an endpoint's state is asked
+/// for once a minute.
+const ENDPOINT_RETRY: Duration = Duration::from_mins(1);
+
+/// What callers are told to wait where Globus does not say.
+const SERVICE_RETRY: Duration = Duration::from_secs(10);
+
+/// Most characters of a function's failure that go into the log.
+const LONGEST_IN_LOG: usize = 4000;
+
+impl Gateway {
+    /// Has the request answered on its cluster, and waits for the answer's head.
+    pub(super) async fn send_to_cluster(
+        &self,
+        target: &GlobusTarget,
+        call: Call,
+        served: &Served,
+        started: Instant,
+        budgets: Budgets,
+        record: &mut Record,
+    ) -> Result<Answer, Refusal> {
+        let Some(compute) = &self.compute else {
+            return Err(choose::misconfigured(served, "globus_compute.client_id is not set"));
+        };
+        let deadline = started + budgets.first_byte.min(budgets.total);
+        let end = if call.stream { started + budgets.total } else { deadline };
+        let sent = inference::send(compute, self.streams.as_ref(), target, call, end);
+        let sent = tokio::time::timeout_at(deadline.into(), sent).await;
+        let answer = match sent.map_err(|_| too_slow(served))? {
+            Ok(answer) => answer,
+            Err(Unanswered::Model(error)) => {
+                record.answered(error.status);
+                error.into_answer().map_err(|error| of_model(served, &error))?
+            }
+            Err(error) => return Err(refusal(served, error)),
+        };
+        record.answered(answer.status);
+        Ok(answer)
+    }
+}
+
+/// The model's server refused the request in words that are no JSON.
+fn of_model(served: &Served, error: &ModelError) -> Refusal {
+    let (slug, status, text) = (&served.endpoint.slug, error.status, &error.text);
+    if !status.is_client_error() {
+        tracing::warn!(endpoint = slug, status = status.as_u16(), text, "the model failed");
+        return Refusal::bad_gateway(format!(
+            "The model behind endpoint {slug} failed with status {}.",
+            status.as_u16()
+        ));
+    }
+    let said = if text.is_empty() { ".".to_owned() } else { format!(": {text}") };
+    let message = format!("The model behind endpoint {slug} refused the request{said}");
+    Refusal::new(status, "model_refused", message)
+}
+
+fn refusal(served: &Served, error: Unanswered) -> Refusal {
+    let slug = &served.endpoint.slug;
+    match error {
+        Unanswered::Compute(error) => of_compute(slug, &error),
+        Unanswered::Model(error) => of_model(served, &error),
+        Unanswered::NoStreaming => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "streaming_not_available",
+            format!(
+                "Endpoint {slug} cannot stream: its cluster has no way back to this gateway. Ask \
+                 again without \"stream\", or ask the operator to set \
+                 globus_compute.streaming_public_url."
+            ),
+        )
+        .param("stream"),
+        Unanswered::NothingCame => Refusal::bad_gateway(format!(
+            "The model behind endpoint {slug} answered, but its stream did not reach this gateway; \
+             its operator has been told. It may answer without \"stream\"."
+        )),
+        Unanswered::Invalid(error) => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_json",
+            format!("The body of the request cannot be sent on: {error}"),
+        ),
+        Unanswered::NoRandom(error) => {
+            tracing::error!(%error, "no random bytes for a stream's token");
+            let message = "This gateway cannot open a stream at present; try again.";
+            Refusal::unavailable("streaming_not_available", message, SERVICE_RETRY)
+        }
+    }
+}
+
+fn of_compute(slug: &str, error: &ComputeError) -> Refusal {
+    let reason: String = error.to_string().chars().take(LONGEST_IN_LOG).collect();
+    match error {
+        ComputeError::Offline | ComputeError::Starting | ComputeError::TooLarge => {
+            tracing::debug!(endpoint = slug, reason, "refused");
+        }
+        _ => tracing::warn!(endpoint = slug, reason, "Globus Compute gave no result"),
+    }
+    match error {
+        ComputeError::Offline => Refusal::unavailable(
+            "endpoint_offline",
+            format!(
+                "Endpoint {slug} is offline: its cluster cannot be reached at present. Try again \
+                 later, or use a model on another cluster."
+            ),
+            ENDPOINT_RETRY,
+        ),
+        ComputeError::Starting => Refusal::unavailable(
+            "endpoint_starting",
+            format!(
+                "Endpoint {slug} is online but not ready: it waits for compute nodes, or the model \
+                 is loading, which takes some minutes. Try again later."
+            ),
+            ENDPOINT_RETRY,
+        ),
+        ComputeError::TooLarge => Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request_too_large",
+            format!(
+                "The request is too large for endpoint {slug}: Globus Compute does not take it."
+            ),
+        ),
+        ComputeError::Full => Refusal::unavailable(
+            "endpoint_busy",
+            format!("Too many requests wait to be sent to endpoint {slug}. Try again in a moment."),
+            SERVICE_RETRY,
+        ),
+        ComputeError::Unavailable { retry_after, .. } => Refusal::unavailable(
+            "compute_unavailable",
+            "Globus Compute, which leads to this model, is not available. Try again later.",
+            retry_after.unwrap_or(SERVICE_RETRY),
+        ),
+        ComputeError::Refused(_) => Refusal::bad_gateway(format!(
+            "Globus Compute refused the request to endpoint {slug}; its operator can see why in the log."
+        )),
+        ComputeError::Failed(_) => Refusal::bad_gateway(format!(
+            "The function behind endpoint {slug} failed on its cluster; its operator can see why in \
+             the log."
+        )),
+        ComputeError::Unreadable(_) => {
+            Refusal::bad_gateway(format!("The answer of endpoint {slug} cannot be read."))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
