@@ -7,8 +7,6 @@ use super::Config;
 /// `server.tls` is not here: `serve` refuses it, rather than speak plain HTTP to who asked for TLS.
 const LATER: &[(&str, &str)] = &[
     ("database.read_replicas", "reads from replicas"),
-    ("cache", "state shared through Redis"),
-    ("auth.globus", "logins with Globus"),
     ("globus_compute", "Globus Compute back ends"),
     ("limits.max_active_batches_per_user", "batches"),
     ("logging.file", "log files"),
