@@ -135,19 +135,22 @@ impl Logins {
             Memory::Fresh(caller) | Memory::StaleWithoutGlobus(caller) => Ok(caller),
             Memory::Refused(denial) => Err(LoginError::Denied(denial)),
             Memory::WithoutGlobus(why) => Err(LoginError::Unavailable(why)),
-            Memory::Stale(caller) => {
-                let answer = self.ask(hash, token);
-                // With Globus in trouble already, it is asked again without anybody waiting.
-                let patience = if self.trouble().is_some() { Duration::ZERO } else { PATIENCE };
-                match timeout(patience, answer).await {
-                    Ok(Err(LoginError::Unavailable(_))) | Err(_) => Ok(caller),
-                    Ok(verdict) => verdict,
-                }
-            }
+            // What is rare is boxed, so that every other request carries a pointer for it.
+            Memory::Stale(caller) => Box::pin(self.renew(caller, hash, token)).await,
             Memory::Nothing if !could_be_a_token(token) => {
                 Err(LoginError::Denied(Arc::new(Denial::inactive(&self.inner.rules))))
             }
-            Memory::Nothing => self.ask(hash, token).await,
+            Memory::Nothing => Box::pin(self.ask(hash, token)).await,
+        }
+    }
+
+    /// Asks about a caller who is known, and lets them in if Globus does not say anything else soon.
+    async fn renew(&self, caller: Arc<Caller>, hash: KeyHash, token: &str) -> Verdict {
+        // With Globus in trouble already, it is asked again without anybody waiting.
+        let patience = if self.trouble().is_some() { Duration::ZERO } else { PATIENCE };
+        match timeout(patience, self.ask(hash, token)).await {
+            Ok(Err(LoginError::Unavailable(_))) | Err(_) => Ok(caller),
+            Ok(verdict) => verdict,
         }
     }
 
@@ -235,6 +238,7 @@ impl Inner {
                 Ok(caller)
             }
             Err(denial) => {
+                tracing::debug!(reason = ?denial.reason, "a login is refused");
                 let denial = Arc::new(denial);
                 self.memories.refuse(hash, Arc::clone(&denial));
                 Err(LoginError::Denied(denial))
@@ -293,14 +297,4 @@ fn count(outcome: &'static str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_cannot_be_a_token_is_not_asked_about() {
-        assert!(could_be_a_token("Ag5y-._~+/=9"));
-        for absurd in ["two words", "new\nline", "<script>", "tökén", &"a".repeat(5000)] {
-            assert!(!could_be_a_token(absurd), "{absurd}");
-        }
-    }
-}
+mod tests;

@@ -58,11 +58,15 @@ fn outcome(document: Value, groups: &[&str]) -> Result<Caller, Denial> {
     decide(&introspection, &groups, &rules(), Timestamp::from_second(NOW).unwrap())
 }
 
+/// What Globus says, the person's groups, the reason for the refusal, whether a new login helps, and
+/// words of the message.
+type Row<'a> = (Value, &'a [&'a str], Reason, bool, &'a [&'a str]);
+
 #[test]
 fn each_check_refuses_with_its_reason_and_says_what_to_do() {
     let all = [GROUP, ARGONNE_GROUP];
     let ada = || logged_in(&["ada@anl.gov"]);
-    let table: Vec<(Value, &[&str], Reason, bool, &[&str])> = vec![
+    let table: Vec<Row<'_>> = vec![
         (json!({"active": false}), &all, Reason::Inactive, true, &["not active", "anl.gov or uch"]),
         (with(ada(), "/exp", NOW.into()), &all, Reason::Expired, true, &["has expired", "again"]),
         (with(ada(), "/exp", Value::Null), &all, Reason::Expired, true, &["has expired"]),
