@@ -141,6 +141,31 @@ fn keys_that_depend_on_each_other_are_checked() {
 }
 
 #[test]
+fn ids_domains_and_user_names_of_globus_must_look_like_ones() {
+    assert_errors(
+        "auth:\n  globus:\n    policies: [00000000-0000-4000-8000-000000000401, anl]\n    \
+         groups: [00000000000040008000000000000501]\n    \
+         authorized_idp_domains: [anl.gov, me@anl.gov]\n    \
+         authorized_groups_per_idp:\n      uchicago.edu: []\n      anl.gov: [staff]\n    \
+         service_usernames: [robot]\n",
+        &[
+            "config.yaml:3: auth.globus.policies[1]: must be an id such as \
+             123e4567-e89b-12d3-a456-426614174000",
+            "config.yaml:4: auth.globus.groups[0]: must be an id such as \
+             123e4567-e89b-12d3-a456-426614174000",
+            "config.yaml:5: auth.globus.authorized_idp_domains[1]: must be a domain such as \
+             anl.gov, without '@'",
+            "config.yaml:8: auth.globus.authorized_groups_per_idp.anl.gov[0]: must be an id such \
+             as 123e4567-e89b-12d3-a456-426614174000",
+            "config.yaml:7: auth.globus.authorized_groups_per_idp.uchicago.edu: must list at \
+             least one group; without it nobody gets in",
+            "config.yaml:9: auth.globus.service_usernames[0]: must be a user name such as \
+             CLIENT_ID@clients.auth.globus.org",
+        ],
+    );
+}
+
+#[test]
 fn what_is_no_configuration_at_all_is_refused_with_its_line() {
     assert_errors("- a\n", &["config.yaml: must be a section of keys with values"]);
     assert_errors(b"server:\n  listen: \xff\n", &["config.yaml:2: is not UTF-8 text"]);
@@ -227,19 +252,19 @@ fn a_wrong_variable_is_named() {
 
 #[test]
 fn keys_that_do_nothing_yet_are_said_to() {
-    let host = Host::with_config("cache: {redis_url: \"redis://x\"}\nlogging: {keep: 3}\n");
+    let host = Host::with_config("logging: {keep: 3}\nbackup: {keep: {last: 9}}\n");
     let checked = host.check(&[]);
     assert_eq!(checked.status, 0);
     assert_eq!(
         checked.stderr,
-        "warning: cache is set, but this version does not act on it yet\n\
-         warning: logging.keep is set, but this version does not act on it yet\n"
+        "warning: logging.keep is set, but this version does not act on it yet\n\
+         warning: backup is set, but this version does not act on it yet\n"
     );
     let quiet = host.run(&["-q", "config", "check", "--output", "json"], &[]);
     assert_eq!(quiet.stderr, "");
     let report: serde_json::Value = serde_json::from_str(&quiet.stdout).unwrap();
     assert_eq!(report["ok"], true);
-    assert_eq!(report["not_yet_in_effect"], serde_json::json!(["cache", "logging.keep"]));
+    assert_eq!(report["not_yet_in_effect"], serde_json::json!(["logging.keep", "backup"]));
 }
 
 #[test]
@@ -349,14 +374,14 @@ export GLOBUS_APPLICATION_ID="app" # comment
 GLOBUS_APPLICATION_SECRET='geheim-5f3a'
 SERVICE_ACCOUNT_ID=account
 SERVICE_ACCOUNT_SECRET=geheim-5f3a
-GLOBUS_POLICIES="p1,p2"
+GLOBUS_POLICIES="00000000-0000-4000-8000-000000000401,00000000-0000-4000-8000-000000000402"
 GLOBUS_GROUPS=""
 AUTHORIZED_IDP_DOMAINS="
    anl.gov,
    uchicago.edu
 "
 AUTHORIZED_GROUPS_PER_IDP='
-  {"uchicago.edu": "g1, g2"}
+  {"uchicago.edu": "00000000-0000-4000-8000-000000000501, 00000000-0000-4000-8000-000000000502"}
 '
 PGHOST=postgres
 PGPORT=5432
@@ -393,9 +418,15 @@ fn a_first_env_file_becomes_yaml_that_loads() {
     let globus = &config["auth"]["globus"];
     assert_eq!(globus["application_id"], "app");
     assert_eq!(globus["application_secret"]["env"], "GLOBUS_APPLICATION_SECRET");
-    assert_eq!(globus["policies"], serde_json::json!(["p1", "p2"]));
+    assert_eq!(
+        globus["policies"],
+        serde_json::json!([
+            "00000000-0000-4000-8000-000000000401",
+            "00000000-0000-4000-8000-000000000402",
+        ])
+    );
     assert_eq!(globus["authorized_idp_domains"], serde_json::json!(["anl.gov", "uchicago.edu"]));
-    let groups = serde_json::json!({"uchicago.edu": ["g1", "g2"]});
+    let groups = serde_json::json!({"uchicago.edu": ["00000000-0000-4000-8000-000000000501", "00000000-0000-4000-8000-000000000502"]});
     assert_eq!(globus["authorized_groups_per_idp"], groups);
     assert_eq!(config["globus_compute"]["client_secret"]["env"], "SERVICE_ACCOUNT_SECRET");
     let url = &config["globus_compute"]["streaming_public_url"];

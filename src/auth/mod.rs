@@ -1,5 +1,6 @@
 //! From a request's credentials to its caller.
 
+pub mod globus;
 pub mod keys;
 
 use std::sync::Arc;
@@ -7,21 +8,27 @@ use std::sync::Arc;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 
+use self::globus::{Denial, LoginError, Logins, Unavailable};
 use crate::{
-    catalog::{Catalog, KeyRefusal, Snapshot},
+    catalog::{Catalog, KeyRefusal},
     domain::{Caller, KeyHash},
 };
 
 /// Why a request's credentials are not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// There are none.
     #[error(
         "No credentials were given. Send an API key as 'Authorization: Bearer KEY' or 'x-api-key: KEY'."
     )]
     Missing,
+    /// There are none, and a Globus login would do.
+    #[error(
+        "No credentials were given. Send a Globus access token or an API key as 'Authorization: Bearer TOKEN' or 'x-api-key: TOKEN'."
+    )]
+    MissingLogin,
     /// The header is not of the form that is read.
-    #[error("There must be one Authorization header, of the form 'Bearer KEY'.")]
+    #[error("There must be one Authorization header, of the form 'Bearer TOKEN'.")]
     Malformed,
     /// The key is unknown or revoked.
     #[error(
@@ -31,29 +38,67 @@ pub enum AuthError {
     /// The key's time is over.
     #[error("The API key has expired. Ask the operator for a new one.")]
     Expired,
+    /// The Globus login is not to be let in.
+    #[error(transparent)]
+    Denied(Arc<Denial>),
+    /// The Globus login cannot be checked at present.
+    #[error(transparent)]
+    Unavailable(Unavailable),
 }
 
-/// Finds out who is calling.
+impl From<LoginError> for AuthError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Denied(denial) => Self::Denied(denial),
+            LoginError::Unavailable(unavailable) => Self::Unavailable(unavailable),
+        }
+    }
+}
+
+/// Finds out who is calling: holders of an API key, and, where it is set up, of a Globus login.
 #[derive(Debug, Default)]
-pub struct Authenticator {}
+pub struct Authenticator {
+    logins: Option<Logins>,
+}
 
 impl Authenticator {
+    /// With these logins besides API keys.
+    #[must_use]
+    pub const fn new(logins: Option<Logins>) -> Self {
+        Self { logins }
+    }
+
+    /// Logins with Globus, where they are set up.
+    #[must_use]
+    pub const fn logins(&self) -> Option<&Logins> {
+        self.logins.as_ref()
+    }
+
     /// The caller behind a request's credentials.
     ///
     /// # Errors
     /// Why the credentials are not accepted.
-    #[allow(clippy::unused_async, reason = "Globus is asked over the network")]
     pub async fn authenticate(
         &self,
         catalog: &Catalog,
         headers: &HeaderMap,
     ) -> Result<Arc<Caller>, AuthError> {
-        known_key(&catalog.load(), credentials(headers)?)
+        let token = credentials(headers).map_err(|error| match error {
+            AuthError::Missing if self.logins.is_some() => AuthError::MissingLogin,
+            other => other,
+        })?;
+        let hash = KeyHash::of(token);
+        match known_key(catalog, &hash) {
+            Err(AuthError::Unknown) if !token.starts_with(keys::PREFIX) => {}
+            found => return found,
+        }
+        let logins = self.logins.as_ref().ok_or(AuthError::Unknown)?;
+        Ok(logins.caller(hash, token).await?)
     }
 }
 
-fn known_key(snapshot: &Snapshot, token: &str) -> Result<Arc<Caller>, AuthError> {
-    match snapshot.caller(&KeyHash::of(token), Timestamp::now()) {
+fn known_key(catalog: &Catalog, hash: &KeyHash) -> Result<Arc<Caller>, AuthError> {
+    match catalog.load().caller(hash, Timestamp::now()) {
         Ok(caller) => Ok(Arc::clone(caller)),
         Err(KeyRefusal::Unknown) => Err(AuthError::Unknown),
         Err(KeyRefusal::Expired) => Err(AuthError::Expired),

@@ -1,1 +1,5 @@
-//! Short-lived state that instances share: in memory, or in Redis where there is one.
+//! Short-lived state: what instances share.
+
+mod shared;
+
+pub use shared::{Cache, CacheError};

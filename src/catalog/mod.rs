@@ -8,33 +8,26 @@ pub mod watch;
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, ArcSwapOption, Guard};
-use jiff::Timestamp;
+use arc_swap::{ArcSwap, Guard};
 
 pub use rules::{Fault, Kind};
 pub use snapshot::{Federated, FederatedTarget, KeyRefusal, Served, Snapshot};
+
+use crate::domain::{Health, Trouble};
 
 /// The catalogue of a running gateway: the newest [`Snapshot`], and whether it is kept up to date.
 #[derive(Debug)]
 pub struct Catalog {
     current: ArcSwap<Snapshot>,
-    trouble: ArcSwapOption<Trouble>,
-}
-
-/// Why the snapshot may be out of date.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
-    /// When the store first failed to answer.
-    pub since: Timestamp,
-    /// What it said last.
-    pub error: String,
+    /// Whether the snapshot is kept up to date.
+    health: Health,
 }
 
 impl Catalog {
     /// Starts with `snapshot`.
     #[must_use]
     pub fn new(snapshot: Snapshot) -> Self {
-        Self { current: ArcSwap::from_pointee(snapshot), trouble: ArcSwapOption::empty() }
+        Self { current: ArcSwap::from_pointee(snapshot), health: Health::default() }
     }
 
     /// The newest snapshot, for the length of one short task; costs no reference count.
@@ -56,6 +49,6 @@ impl Catalog {
     /// Why the snapshot may be out of date; `None` while the store answers.
     #[must_use]
     pub fn trouble(&self) -> Option<Arc<Trouble>> {
-        self.trouble.load_full()
+        self.health.trouble()
     }
 }

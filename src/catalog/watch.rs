@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use tokio::{sync::Notify, time::MissedTickBehavior};
 
-use super::{Catalog, Snapshot, Trouble, snapshot::ResolveSecret};
+use super::{Catalog, Snapshot, snapshot::ResolveSecret};
 use crate::store::{Store, StoreError};
 
 /// How often the version is asked for. Together with [`PATIENCE`] it keeps the promise that every
@@ -76,17 +75,13 @@ async fn newer(
 
 impl Catalog {
     fn failed(&self, error: &str) {
-        let known = self.trouble();
-        if known.is_none() {
+        if self.health.failed(error) {
             tracing::warn!(error, "the catalogue cannot be refreshed; the last one stays in use");
         }
-        let since = known.map_or_else(Timestamp::now, |trouble| trouble.since);
-        self.trouble.store(Some(Arc::new(Trouble { since, error: error.to_owned() })));
     }
 
     fn recovered(&self) {
-        if self.trouble.load().is_some() {
-            self.trouble.store(None);
+        if self.health.recovered() {
             tracing::info!("the catalogue is followed again");
         }
     }

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod completions;
 pub mod config;
 pub mod context;
+pub mod doctor;
 pub mod endpoint;
 mod endpoint_settings;
 mod endpoint_test;
@@ -123,6 +124,8 @@ pub enum Command {
     Key(key::KeyCommand),
     /// Check, show or convert the configuration
     Config(config::ConfigArgs),
+    /// Go through the production checklists
+    Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Write the manual pages to a directory
@@ -145,6 +148,7 @@ impl Command {
             Self::Fixtures(command) => command.run(context).await,
             Self::Key(command) => command.run(context).await,
             Self::Config(args) => args.run(context),
+            Self::Doctor(args) => args.run(context).await,
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),
         }

@@ -29,16 +29,23 @@ pub struct GlobusAuth {
     pub application_id: Option<String>,
     /// The registration's secret.
     pub application_secret: Option<Secret>,
-    /// Ids of the Globus policies that a session must satisfy.
+    /// Ids of the Globus policies that a session must satisfy, all of them; empty means no policy is
+    /// asked for. Each should be a high-assurance policy that allows just `authorized_idp_domains`:
+    /// `serve` and `doctor` check that.
     pub policies: Vec<String>,
     /// Ids of the Globus groups whose members may use the gateway; empty means no group is asked
     /// for.
     pub groups: Vec<String>,
-    /// Domains of the identity providers whose users may come in, such as `anl.gov`.
+    /// Domains of the identity providers whose users may come in, such as `anl.gov`. Empty means
+    /// that every domain may: then only `policies` and groups stand between the gateway and
+    /// everybody who has a Globus account.
     pub authorized_idp_domains: Vec<String>,
-    /// For a domain, ids of the groups of which its users must be in one.
+    /// For a domain, ids of the groups of which its users must be in one; domains that are not
+    /// listed need none.
     pub authorized_groups_per_idp: BTreeMap<String, Vec<String>>,
-    /// User names of service accounts that may come in.
+    /// User names of service accounts that may come in, such as
+    /// `CLIENT_ID@clients.auth.globus.org`. They need no session and no policy, but the groups all
+    /// the same.
     pub service_usernames: Vec<String>,
     /// Globus Auth's address, where it is not `https://auth.globus.org`.
     pub auth_url: Option<HttpUrl>,
@@ -54,6 +61,60 @@ impl GlobusAuth {
         if self.application_secret.is_some() && self.application_id.is_none() {
             complaints.add("auth.globus.application_secret", "needs application_id beside it");
         }
+        check_ids("auth.globus.policies", &self.policies, complaints);
+        check_ids("auth.globus.groups", &self.groups, complaints);
+        for (index, domain) in self.authorized_idp_domains.iter().enumerate() {
+            check_domain(
+                &format!("auth.globus.authorized_idp_domains[{index}]"),
+                domain,
+                complaints,
+            );
+        }
+        for (domain, groups) in &self.authorized_groups_per_idp {
+            let key = format!("auth.globus.authorized_groups_per_idp.{domain}");
+            check_domain(&key, domain, complaints);
+            if groups.is_empty() {
+                complaints.add(&key, "must list at least one group; without it nobody gets in");
+            }
+            check_ids(&key, groups, complaints);
+        }
+        for (index, user) in self.service_usernames.iter().enumerate() {
+            if user
+                .split_once('@')
+                .is_none_or(|(name, domain)| name.is_empty() || domain.is_empty())
+            {
+                complaints.add(
+                    &format!("auth.globus.service_usernames[{index}]"),
+                    "must be a user name such as CLIENT_ID@clients.auth.globus.org",
+                );
+            }
+        }
+    }
+
+    /// Whether everybody with a Globus account may come in.
+    #[must_use]
+    pub fn is_open_to_all(&self) -> bool {
+        self.policies.is_empty() && self.groups.is_empty() && self.authorized_idp_domains.is_empty()
+    }
+}
+
+fn check_ids(key: &str, ids: &[String], complaints: &mut Complaints) {
+    for (index, id) in ids.iter().enumerate() {
+        // Globus writes them with hyphens, and that is how they are compared.
+        if id.len() != 36 || Uuid::try_parse(id).is_err() {
+            complaints.add(
+                &format!("{key}[{index}]"),
+                "must be an id such as 123e4567-e89b-12d3-a456-426614174000",
+            );
+        }
+    }
+}
+
+fn check_domain(key: &str, domain: &str, complaints: &mut Complaints) {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let edges = domain.starts_with(['.', '-']) || domain.ends_with(['.', '-']);
+    if domain.is_empty() || edges || !domain.chars().all(is_name) {
+        complaints.add(key, "must be a domain such as anl.gov, without '@'");
     }
 }
 

@@ -7,13 +7,15 @@ pub mod human;
 pub mod key;
 pub mod secret;
 pub mod slug;
+pub mod trouble;
 pub mod usage;
 
-pub use access::{AccessPolicy, Caller};
+pub use access::{AccessPolicy, Caller, Login};
 pub use catalog::{
     Adapter, Cluster, DirectApi, Echo, Endpoint, EndpointSettings, Federation, Maintenance, Policy,
     Route, Target,
 };
 pub use key::{ApiKey, KeyHash};
 pub use secret::SecretSource;
+pub use trouble::{Health, Trouble};
 pub use usage::{AccessRow, TokenCount, UsageRow};

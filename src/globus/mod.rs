@@ -1,13 +1,17 @@
 //! The Globus services as they speak on the wire: requests, answers, formats. No decision of the
 //! gateway's is taken here.
 
+pub mod auth;
 pub mod budget;
 pub mod codec;
 pub mod compute;
 pub mod functions;
+pub mod groups;
 pub mod results;
 pub mod service;
 pub mod tokens;
 
+pub use auth::{AuthClient, Introspection};
+pub use groups::GroupsClient;
 pub use service::{GlobusError, SendError, Service};
 pub use tokens::{ServiceAccount, Tokens};

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use super::{App, error, paths, read, with};
-use crate::{catalog::Catalog, store::RowWriter};
+use crate::{
+    auth::globus::Logins, cache::Cache, catalog::Catalog, domain::Trouble, store::RowWriter,
+};
 
 /// What `/ready` is answered from.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct Readiness {
     pub started_at: Timestamp,
     catalog: Arc<Catalog>,
     rows: RowWriter,
+    cache: Option<Cache>,
+    logins: Option<Logins>,
     draining: RwLock<Option<Draining>>,
 }
 
@@ -53,7 +57,20 @@ impl Readiness {
     #[must_use]
     pub fn new(instance: String, catalog: Arc<Catalog>, rows: RowWriter) -> Self {
         let started_at = Timestamp::now();
-        Self { instance, started_at, catalog, rows, draining: RwLock::default() }
+        let draining = RwLock::default();
+        Self { instance, started_at, catalog, rows, cache: None, logins: None, draining }
+    }
+
+    /// Tells of `cache`, too, where instances share one.
+    #[must_use]
+    pub fn with_cache(self, cache: Cache) -> Self {
+        Self { cache: Some(cache).filter(Cache::is_shared), ..self }
+    }
+
+    /// Tells of logins with Globus, too, where there are any.
+    #[must_use]
+    pub fn with_logins(self, logins: Option<Logins>) -> Self {
+        Self { logins, ..self }
     }
 
     /// Asks not to be sent requests any more; those that come are served all the same.
@@ -79,8 +96,12 @@ impl Readiness {
         self.report().0.is_success()
     }
 
-    fn checks(&self) -> [Check; 4] {
-        [self.serving(), self.database(), self.rows(), self.endpoints()]
+    fn checks(&self) -> Vec<Check> {
+        let mut checks = vec![self.serving(), self.database(), self.rows(), self.endpoints()];
+        let cache = self.cache.as_ref().map(|cache| self.check("cache", cache.trouble()));
+        let logins = self.logins.as_ref().map(|logins| self.check("globus", logins.trouble()));
+        checks.extend(cache.into_iter().chain(logins));
+        checks
     }
 
     fn ok(&self, name: &'static str) -> Check {
@@ -101,10 +122,15 @@ impl Readiness {
     }
 
     fn database(&self) -> Check {
-        match self.catalog.trouble() {
-            None => self.ok("database"),
+        self.check("database", self.catalog.trouble())
+    }
+
+    /// Whatever figw can do without for a while.
+    fn check(&self, name: &'static str, trouble: Option<Arc<Trouble>>) -> Check {
+        match trouble {
+            None => self.ok(name),
             Some(trouble) => Check {
-                name: "database",
+                name,
                 state: State::Degraded,
                 since: trouble.since,
                 reason: Some(trouble.error.clone()),

@@ -163,13 +163,15 @@ const fn first_name(route: Route) -> &'static str {
 
 #[allow(clippy::unnecessary_wraps, reason = "the type of every list")]
 fn whoami(_: &Snapshot, caller: &Caller) -> Result<Value, Refusal> {
+    let login = caller.login.as_deref();
+    let id = caller.key_id.map(|id| id.to_string());
     Ok(json!({
-        "id": caller.key_id,
+        "id": login.map(|login| login.id.clone()).or(id),
         "name": caller.name,
         "username": caller.user,
         "user_group_uuids": caller.groups,
-        "idp_id": null,
-        "idp_name": null,
-        "auth_service": "api-key",
+        "idp_id": login.map(|login| &login.provider_id),
+        "idp_name": login.map(|login| &login.provider_name),
+        "auth_service": if login.is_some() { "globus" } else { "api-key" },
     }))
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use warp::{Filter, Reply, filters::BoxedFilter, reply::Response};
 
 use crate::{
-    auth::Authenticator,
+    auth::{AuthError, Authenticator},
     gateway::{Gateway, Head, Refusal},
 };
 pub use health::Readiness;
@@ -74,7 +74,7 @@ async fn admit(
         .auth
         .authenticate(&gateway.catalog, headers)
         .await
-        .map_err(|error| Refusal::unauthenticated(error.to_string()))?;
+        .map_err(|error| not_admitted(&error))?;
     if let Err(wait) = gateway.settings.load().limits.take(&caller.user) {
         let refusal = Refusal::new(
             http::StatusCode::TOO_MANY_REQUESTS,
@@ -86,4 +86,18 @@ async fn admit(
         return Err(refusal);
     }
     Ok(caller)
+}
+
+fn not_admitted(error: &AuthError) -> Refusal {
+    let message = error.to_string();
+    match error {
+        AuthError::Denied(denial) if denial.new_login_helps() => {
+            Refusal::new(http::StatusCode::UNAUTHORIZED, "login_required", message)
+        }
+        AuthError::Denied(_) => Refusal::forbidden(message),
+        AuthError::Unavailable(unavailable) => {
+            Refusal::unavailable("login_unavailable", message, unavailable.retry_after)
+        }
+        _ => Refusal::unauthenticated(message),
+    }
 }

@@ -1,4 +1,6 @@
 //! What the commands do.
 
 pub mod database;
+pub mod doctor;
+pub mod globus;
 pub mod serve;

@@ -15,8 +15,10 @@
 pub mod client;
 pub mod fake;
 pub mod gateway;
+pub mod globus_auth;
 pub mod load;
 pub mod postgres;
+pub mod redis;
 pub mod requests;
 pub mod rows;
 pub mod samples;

@@ -3,6 +3,7 @@
 pub mod dev;
 mod globus;
 mod lifecycle;
+mod logins;
 mod reload;
 mod streams;
 
@@ -94,14 +95,16 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let resolve: Arc<ResolveSecret<'static>> = Arc::new(resolve_secret);
     let snapshot =
         catalog::watch::load(&*store, &*resolve).await.context("cannot read the catalogue")?;
-    if snapshot.key_count() == 0 {
+    if snapshot.key_count() == 0 && config.auth.globus.application_id.is_none() {
         return Err(ServeError::Configuration(
-            "nobody could be let in: there is no API key; make one with `figw key create --name NAME --user USER`"
+            "nobody could be let in: there is no API key, and auth.globus is not set up; make one with `figw key create --name NAME --user USER`"
                 .to_owned(),
         ));
     }
     let catalog = Arc::new(Catalog::new(snapshot));
     let streams = streams::hub(&config)?;
+    let cache = logins::cache(&config)?;
+    let logins = logins::logins(&config, cache.clone()).await?;
 
     // Bound before anything is started, so that a taken port leaves nothing to undo.
     let public = bind(config.server.listen, "server.listen")?;
@@ -110,9 +113,12 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     make_state_dir(&config.server.state_dir)?;
     let writer = RowWriter::start(Arc::clone(&store), writer_options(&config, &instance));
     let compute = globus::compute(&config)?;
+    let readiness = Readiness::new(instance, Arc::clone(&catalog), writer.clone())
+        .with_cache(cache)
+        .with_logins(logins.clone());
     let app = Arc::new(App {
-        auth: Authenticator::default(),
-        readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
+        auth: Authenticator::new(logins),
+        readiness: Arc::new(readiness),
         gateway: gateway(&config, Arc::clone(&catalog), &writer, compute, streams),
     });
     allow_descriptors(config.server.max_connections);

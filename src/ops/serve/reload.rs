@@ -77,6 +77,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.drain_timeout", a.drain_timeout != b.drain_timeout),
         ("globus_compute", old.globus_compute != new.globus_compute),
         ("database", old.database != new.database),
+        ("cache", old.cache != new.cache),
+        ("auth", old.auth != new.auth),
         ("gateway.connect_timeout", old.gateway.connect_timeout != new.gateway.connect_timeout),
         (
             "gateway.max_idle_per_host",

@@ -1,0 +1,139 @@
+//! Short-lived state that instances share through Redis. Without Redis nothing is shared, and each
+//! instance goes by what it keeps in its own memory.
+
+use std::{sync::Arc, time::Duration};
+
+use redis::{
+    AsyncCommands, Client, RedisError,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::domain::{Health, Trouble};
+
+/// What every key of figw's starts with, so that others can use the same Redis.
+const PREFIX: &str = "figw:";
+
+/// How long Redis may take for one answer. It is there to save time: what takes longer is done
+/// without it.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long connecting may take, in the background.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// How often it is made sure that Redis is there.
+const WATCH: Duration = Duration::from_secs(5);
+
+/// State that instances share. Cloning shares the connection.
+#[derive(Clone, Default)]
+pub struct Cache {
+    redis: Option<Arc<Redis>>,
+}
+
+struct Redis {
+    connection: ConnectionManager,
+    health: Health,
+}
+
+/// Why Redis cannot be used at all.
+#[derive(Debug, thiserror::Error)]
+#[error("cache.redis_url: {0}")]
+pub struct CacheError(String);
+
+impl Cache {
+    /// A cache in the Redis at `url`. Connects in the background, and again whenever the connection
+    /// is lost.
+    ///
+    /// # Errors
+    /// When the URL cannot be used.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, which carries the connection.
+    pub fn connect(url: &SecretString) -> Result<Self, CacheError> {
+        let wrong = |error: RedisError| CacheError(error.to_string());
+        let client = Client::open(url.expose_secret()).map_err(wrong)?;
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(PATIENCE))
+            .set_max_delay(Duration::from_secs(1))
+            .set_number_of_retries(2);
+        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(wrong)?;
+        Ok(Self { redis: Some(Arc::new(Redis { connection, health: Health::default() })) })
+    }
+
+    /// Whether anything is shared.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.redis.is_some()
+    }
+
+    /// Why nothing can be shared at present; `None` while Redis answers.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Arc<Trouble>> {
+        self.redis.as_ref()?.health.trouble()
+    }
+
+    /// What was put under `key`. Whatever goes wrong with Redis, there is just nothing.
+    pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let redis = self.redis.as_ref()?;
+        let mut connection = redis.connection.clone();
+        let key = format!("{PREFIX}{key}");
+        let found: Option<Vec<u8>> = redis.within_patience(connection.get(&key)).await?;
+        serde_json::from_slice(&found?)
+            .inspect_err(|error| tracing::debug!(%error, "an entry in Redis is not figw's"))
+            .ok()
+    }
+
+    /// Puts `value` under `key` for `life`, if Redis takes it.
+    pub async fn put(&self, key: &str, value: &(impl Serialize + Sync), life: Duration) {
+        let Some(redis) = &self.redis else { return };
+        let Ok(text) = serde_json::to_vec(value) else { return };
+        let milliseconds = u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1);
+        let mut connection = redis.connection.clone();
+        let key = format!("{PREFIX}{key}");
+        let put = connection.pset_ex::<_, _, ()>(&key, text, milliseconds);
+        redis.within_patience(put).await;
+    }
+
+    /// Looks every few seconds whether Redis is there, so that [`Self::trouble`] is up to date also
+    /// when nothing is shared for a while. Runs for as long as it is polled.
+    pub async fn watch(self) {
+        let Some(redis) = self.redis else { return };
+        let mut ticks = tokio::time::interval(WATCH);
+        loop {
+            ticks.tick().await;
+            let mut connection = redis.connection.clone();
+            redis.within_patience(connection.ping::<()>()).await;
+        }
+    }
+}
+
+impl Redis {
+    async fn within_patience<T>(
+        &self,
+        answer: impl Future<Output = Result<T, RedisError>>,
+    ) -> Option<T> {
+        let error = match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(answer)) => {
+                if self.health.recovered() {
+                    tracing::info!("Redis answers again");
+                }
+                return Some(answer);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} ms", PATIENCE.as_millis()),
+        };
+        metrics::counter!("figw_cache_errors_total").increment(1);
+        if self.health.failed(&error) {
+            tracing::warn!(error, "Redis cannot be used; this instance goes by its own memory");
+        }
+        None
+    }
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").field("shared", &self.is_shared()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,71 @@
+//! A Redis server of the test's own.
+
+use std::{
+    net::{Ipv4Addr, TcpStream},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use super::gateway::free_port;
+
+/// A server without files on a free port; it ends with this value.
+#[derive(Debug)]
+pub struct Redis {
+    port: u16,
+    server: Option<Child>,
+}
+
+impl Redis {
+    /// Starts a server and waits until it answers.
+    pub fn start_new() -> Self {
+        let mut redis = Self::not_yet_started();
+        redis.start();
+        redis
+    }
+
+    /// A port on which a server can be started later.
+    pub fn not_yet_started() -> Self {
+        Self { port: free_port(), server: None }
+    }
+
+    /// Starts the server, empty.
+    pub fn start(&mut self) {
+        let port = self.port.to_string();
+        let server = Command::new("redis-server")
+            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .current_dir("/")
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        self.server = Some(server);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            assert!(Instant::now() < deadline, "Redis did not start");
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends the server, with all it holds.
+    pub fn stop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill().expect("Redis is there to be ended");
+            server.wait().expect("Redis ends");
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    pub fn connection(&self) -> redis::Connection {
+        let client = redis::Client::open(self.url()).expect("a Redis URL");
+        client.get_connection().expect("a connection to Redis")
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
