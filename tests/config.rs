@@ -364,6 +364,9 @@ USE_REDIS_CACHE=true
 MAX_BATCHES_PER_USER=2
 STREAMING_SERVER_HOST="gateway.example.org"
 INTERNAL_STREAMING_SECRET=geheim-5f3a
+DATA_STAGING_GLOBUS_COLLECTION_ID=96c7390b-a3e8-4dd4-a327-1af7d143283e
+CLI_AUTH_CLIENT_ID=58fdd3bc-e1c3-4ce5-80ea-8d6b87cfb944
+CLI_ALLOWED_DOMAINS="anl.gov,alcf.anl.gov"
 LOG_LEVEL=WARNING
 NEWER_SETTING=1
 "#;
@@ -395,6 +398,10 @@ fn a_first_env_file_becomes_yaml_that_loads() {
     assert_eq!(config["globus_compute"]["client_secret"]["env"], "SERVICE_ACCOUNT_SECRET");
     let url = &config["globus_compute"]["streaming_public_url"];
     assert_eq!(url, "https://gateway.example.org");
+    let collection = &config["staging"]["collection_id"];
+    assert_eq!(collection, "96c7390b-a3e8-4dd4-a327-1af7d143283e");
+    assert_eq!(config["login"]["client_id"], "58fdd3bc-e1c3-4ce5-80ea-8d6b87cfb944");
+    assert_eq!(config["login"]["domains"], serde_json::json!(["anl.gov", "alcf.anl.gov"]));
     assert_eq!(config["database"]["url"]["env"], "DATABASE_URL");
     assert_eq!(config["cache"]["redis_url"], "redis://redis:6379/0");
     assert_eq!(config["limits"]["max_active_batches_per_user"], 2);

@@ -12,11 +12,14 @@ mod endpoint_test;
 pub mod federation;
 pub mod fixtures;
 pub mod key;
+pub mod login;
+pub mod logout;
 pub mod maintenance;
 pub mod man;
 pub mod migrate;
 pub mod serve;
 mod table;
+pub mod token;
 
 use std::path::PathBuf;
 
@@ -121,6 +124,12 @@ pub enum Command {
     /// API keys for people and services without another login
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Log in with Globus, in the browser
+    Login(login::LoginArgs),
+    /// Print an access token, renewed if need be
+    Token(token::TokenArgs),
+    /// Give the login's tokens back and remove them
+    Logout(logout::LogoutArgs),
     /// Check, show or convert the configuration
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
@@ -144,6 +153,9 @@ impl Command {
             Self::Maintenance(command) => command.run(context).await,
             Self::Fixtures(command) => command.run(context).await,
             Self::Key(command) => command.run(context).await,
+            Self::Login(args) => args.run(context).await,
+            Self::Token(args) => args.run(context).await,
+            Self::Logout(args) => args.run(context).await,
             Self::Config(args) => args.run(context),
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),

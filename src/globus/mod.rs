@@ -2,8 +2,10 @@
 //! gateway's is taken here.
 
 pub mod codec;
+pub mod oauth;
 pub mod service;
 pub mod tokens;
+pub mod transfer;
 
 pub use service::{GlobusError, Service};
 pub use tokens::{ServiceAccount, Tokens};
