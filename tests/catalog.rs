@@ -85,6 +85,7 @@ fn caller(user: &str, groups: &[&str], models: &[&str]) -> Caller {
         groups: owned(groups),
         models: owned(models),
         key_id: None,
+        login: None,
     }
 }
 

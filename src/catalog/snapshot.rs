@@ -324,6 +324,7 @@ fn known_key(key: ApiKey) -> (KeyHash, KnownKey) {
         groups: key.groups.into(),
         models: key.models.into(),
         key_id: Some(key.id),
+        login: None,
     };
     (key.hash, KnownKey { caller: Arc::new(caller), expires_at: key.expires_at })
 }

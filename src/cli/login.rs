@@ -23,8 +23,7 @@ use crate::ops::login::{
     file::FileError,
 };
 
-/// For which gateway a login is. What is not given comes from the configuration's sections `login`
-/// and `auth.globus`, or else from the last login on this account.
+/// For which gateway a login is.
 #[derive(Debug, Args)]
 pub struct TargetArgs {
     /// Client id of the application that logs you in; the gateway's operator knows it
@@ -66,10 +65,6 @@ impl From<LoginError> for Failure {
 }
 
 /// Arguments of `login`.
-///
-/// figw opens the browser, or names the address to be opened. The tokens are kept where the Globus
-/// SDK keeps them, so that FIRST's helper and figw share one login: below `~/.globus/app`, readable
-/// by you alone.
 #[derive(Debug, Args)]
 pub struct LoginArgs {
     #[command(flatten)]

@@ -9,9 +9,6 @@ use super::{Context, Failure, Outcome, login::TargetArgs};
 use crate::ops::login::Extent;
 
 /// Arguments of `logout`.
-///
-/// The tokens for the gateway become worthless everywhere, also for other programs that share this
-/// login, such as FIRST's helper. Tokens that other programs obtained for other services stay.
 #[derive(Debug, Args)]
 pub struct LogoutArgs {
     #[command(flatten)]

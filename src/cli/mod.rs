@@ -125,10 +125,22 @@ pub enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Log in with Globus, in the browser
+    ///
+    /// figw opens the browser, or names the address to be opened. The tokens are kept where the
+    /// Globus SDK keeps them, so that FIRST's helper and figw share one login: below
+    /// ~/.globus/app, readable by you alone. What no option says comes from the configuration's
+    /// sections login and auth.globus, or else from the last login on this account.
     Login(login::LoginArgs),
     /// Print an access token, renewed if need be
+    ///
+    /// The token stands alone on standard output, for $(figw token). It is renewed when it would
+    /// end within a minute. Exit status 1 means that you must log in again.
     Token(token::TokenArgs),
     /// Give the login's tokens back and remove them
+    ///
+    /// The tokens for the gateway become worthless everywhere, also for other programs that share
+    /// this login, such as FIRST's helper. Tokens that other programs obtained for other services
+    /// stay.
     Logout(logout::LogoutArgs),
     /// Check, show or convert the configuration
     Config(config::ConfigArgs),

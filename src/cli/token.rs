@@ -8,9 +8,6 @@ use serde::Serialize;
 use super::{Context, Failure, Outcome, login::TargetArgs};
 
 /// Arguments of `token`.
-///
-/// The token stands alone on standard output, for `$(figw token)`. It is renewed when it would end
-/// within a minute. Exit status 1 means that you must log in again.
 #[derive(Debug, Args)]
 pub struct TokenArgs {
     #[command(flatten)]

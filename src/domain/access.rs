@@ -18,6 +18,19 @@ pub struct Caller {
     pub models: Arc<[String]>,
     /// The API key used, when it was one.
     pub key_id: Option<Uuid>,
+    /// The Globus login used, when it was one.
+    pub login: Option<Arc<Login>>,
+}
+
+/// The identity behind a Globus login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The identity's id.
+    pub id: String,
+    /// The id of its identity provider; a service account's domain.
+    pub provider_id: String,
+    /// What its identity provider is called; who issued a service account's token.
+    pub provider_name: String,
 }
 
 impl Caller {

@@ -9,7 +9,7 @@ pub mod secret;
 pub mod slug;
 pub mod usage;
 
-pub use access::{AccessPolicy, Caller};
+pub use access::{AccessPolicy, Caller, Login};
 pub use catalog::{
     Adapter, Cluster, DirectApi, Echo, Endpoint, EndpointSettings, Federation, Maintenance, Policy,
     Route, Target,

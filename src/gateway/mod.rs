@@ -9,6 +9,7 @@ pub mod refusal;
 pub mod relay;
 pub mod reply;
 pub mod scan;
+pub mod staging;
 
 use std::{
     sync::Arc,
@@ -25,6 +26,7 @@ pub use budgets::Budgets;
 pub use record::InFlight;
 pub use refusal::Refusal;
 pub use reply::{Reply, ReplyBody};
+pub use staging::StagingArea;
 
 use self::{
     lines::{Line, Lines, Way},
@@ -56,6 +58,8 @@ pub struct Gateway {
     pub client: DirectClient,
     /// Globus Compute, when it is configured.
     pub compute: Option<Compute>,
+    /// Directories for users on a Globus collection, when they are configured.
+    pub staging: Option<StagingArea>,
     /// What a reload can change.
     pub settings: ArcSwap<Settings>,
     /// Endpoints that have been asked for.

@@ -7,6 +7,9 @@ use serde_json::json;
 
 use super::{GlobusError, Service, Tokens};
 
+/// Where Globus Transfer is.
+pub const TRANSFER_URL: &str = "https://transfer.api.globus.org";
+
 /// What a token for Transfer is asked for.
 pub const TRANSFER_SCOPE: &str = "urn:globus:auth:scope:transfer.api.globus.org:all";
 

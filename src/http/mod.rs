@@ -8,6 +8,7 @@ pub mod inference;
 pub mod lists;
 pub mod paths;
 pub mod server;
+pub mod staging;
 
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub fn public(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .or(lists::routes(app))
         .unify()
         .or(health::routes(app))
+        .unify()
+        .or(staging::routes(app))
         .unify()
         .recover(|rejection| error::recover(rejection, "GET, HEAD"))
         .map(Reply::into_response)

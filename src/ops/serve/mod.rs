@@ -3,6 +3,7 @@
 pub mod dev;
 mod lifecycle;
 mod reload;
+mod staging;
 
 use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
@@ -102,11 +103,12 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let admin = bind(config.server.admin_listen, "server.admin_listen")?;
     let instance = instance_name(&config);
     make_state_dir(&config.server.state_dir)?;
+    let staging = staging::area(&config)?;
     let writer = RowWriter::start(Arc::clone(&store), writer_options(&config, &instance));
     let app = Arc::new(App {
         auth: Authenticator::default(),
         readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
-        gateway: gateway(&config, Arc::clone(&catalog), &writer),
+        gateway: Gateway { staging, ..gateway(&config, Arc::clone(&catalog), &writer) },
     });
     allow_descriptors(config.server.max_connections);
     let workers = Workers::start(worker_count(&config)).context("cannot start threads")?;
@@ -220,6 +222,7 @@ fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gatewa
             workers: worker_count(config),
         }),
         compute: None,
+        staging: None,
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
         in_flight: InFlight::default(),
