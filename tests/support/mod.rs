@@ -17,6 +17,7 @@ pub mod fake;
 pub mod gateway;
 pub mod load;
 pub mod login_server;
+pub mod person;
 pub mod postgres;
 pub mod requests;
 pub mod rows;
