@@ -19,6 +19,7 @@ pub mod load;
 pub mod login_server;
 pub mod person;
 pub mod postgres;
+pub mod python;
 pub mod requests;
 pub mod rows;
 pub mod samples;
