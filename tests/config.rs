@@ -338,6 +338,30 @@ fn a_secret_does_not_come_out_of_errors_either() {
     }
 }
 
+#[test]
+fn a_staging_area_or_a_login_that_cannot_work_is_refused() {
+    const ID: &str = "96c7390b-a3e8-4dd4-a327-1af7d143283e";
+    let account = "client_id: a, client_secret: b";
+    for (yaml, complaint) in [
+        (format!("login: {{client_id: {ID}x}}"), "login.client_id: must be a UUID"),
+        ("login: {gateway_id: mine}".to_owned(), "login.gateway_id: must be a UUID"),
+        (format!("staging: {{collection_id: x, {account}}}"), "collection_id: must be a UUID"),
+        (format!("staging: {{collection_id: {ID}}}"), "needs a service account"),
+        ("staging: {client_id: a}".to_owned(), "needs client_secret beside it"),
+        ("staging: {client_secret: a}".to_owned(), "needs client_id beside it"),
+        (format!("staging: {{collection_id: {ID}, {account}, base_path: /a/../b}}"), "base_path"),
+        (format!("staging: {{collection_id: {ID}, {account}, base_path: a}}"), "base_path"),
+    ] {
+        let checked = Host::with_config(&format!("{yaml}\n")).check(&[]);
+        assert_eq!(checked.status, 2, "{yaml}");
+        assert!(checked.stderr.contains(complaint), "{yaml}: {}", checked.stderr);
+    }
+    let yaml = format!(
+        "globus_compute: {{{account}}}\nstaging: {{collection_id: {ID}}}\nlogin: {{client_id: {ID}}}\n"
+    );
+    assert_eq!(Host::with_config(&yaml).check(&[]).status, 0);
+}
+
 const FIRST: &str = r#"# FIRST
 SECRET_KEY="geheim-5f3a$x"
 export GLOBUS_APPLICATION_ID="app" # comment

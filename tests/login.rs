@@ -138,6 +138,7 @@ fn without_a_browser_a_person_at_a_terminal_pastes_the_code() {
     script
         .args(["-qefc", &line.join(" "), "/dev/null"])
         .current_dir(ada.home())
+        .env("TERM", "xterm")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     for (name, value) in figw.get_envs() {

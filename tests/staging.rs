@@ -1,6 +1,6 @@
 //! A person asks for a staging directory: what Globus Transfer is told, and what the person is.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
 mod support;
 

@@ -256,7 +256,7 @@ mod tests {
     fn the_challenge_is_that_of_the_standard_s_example() {
         // RFC 7636, appendix B.
         let verifier = Verifier("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into());
-        assert_eq!(verifier.challenge(), "E9Melhoa2OwvFrEMTJHCK-cGHaO1Bj3fdyp0j3kU1Gs".to_owned());
+        assert_eq!(verifier.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
     backends::direct_api::{ClientOptions, DirectClient},
     catalog::{self, Catalog, snapshot::ResolveSecret},
     config::{Config, ConfigError, Loaded, Secret, secret},
-    gateway::{Budgets, Gateway, InFlight, Settings, lines::Lines},
+    gateway::{Budgets, Gateway, InFlight, Settings, StagingArea, lines::Lines},
     http::{
         self, App, Readiness,
         admin::Admin,
@@ -108,7 +108,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let app = Arc::new(App {
         auth: Authenticator::default(),
         readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
-        gateway: Gateway { staging, ..gateway(&config, Arc::clone(&catalog), &writer) },
+        gateway: gateway(&config, Arc::clone(&catalog), &writer, staging),
     });
     allow_descriptors(config.server.max_connections);
     let workers = Workers::start(worker_count(&config)).context("cannot start threads")?;
@@ -211,7 +211,12 @@ fn writer_options(config: &Config, instance: &str) -> WriterOptions {
     }
 }
 
-fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gateway {
+fn gateway(
+    config: &Config,
+    catalog: Arc<Catalog>,
+    writer: &RowWriter,
+    staging: Option<StagingArea>,
+) -> Gateway {
     let limits = RequestLimits::new(config.limits.requests_per_second_per_user);
     Gateway {
         catalog,
@@ -222,7 +227,7 @@ fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gatewa
             workers: worker_count(config),
         }),
         compute: None,
-        staging: None,
+        staging,
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
         in_flight: InFlight::default(),
