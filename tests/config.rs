@@ -352,7 +352,7 @@ fn a_staging_area_or_a_login_that_cannot_work_is_refused() {
         (format!("staging: {{collection_id: {ID}, {account}, base_path: /a/../b}}"), "base_path"),
         (format!("staging: {{collection_id: {ID}, {account}, base_path: a}}"), "base_path"),
     ] {
-        let checked = Host::with_config(&format!("{yaml}\n")).check(&[]);
+        let checked = Host::with_config(format!("{yaml}\n")).check(&[]);
         assert_eq!(checked.status, 2, "{yaml}");
         assert!(checked.stderr.contains(complaint), "{yaml}: {}", checked.stderr);
     }
