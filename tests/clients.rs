@@ -1,25 +1,13 @@
 //! The real `openai` and `anthropic` Python clients: first straight at the fake back end, which
 //! shows that it is well formed, then through figw.
 
-#![allow(clippy::panic, clippy::expect_used, reason = "a test helper may fail its test")]
-
 mod support;
-
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-};
 
 use support::{
     fake::Fake,
     gateway::{BACKEND_KEY, Gateway, Plan},
+    python,
 };
-
-/// What to run when the clients cannot be run.
-const REMEDY: &str = "run scripts/test, or: python3 -m venv .venv && \
-    .venv/bin/pip install --require-hashes -r tests/clients/requirements.txt \
-    (FIGW_TEST_PYTHON names another interpreter)";
 
 /// The models that the stories ask for.
 const MODELS: [&str; 11] = [
@@ -36,27 +24,17 @@ const MODELS: [&str; 11] = [
     "fault-no-usage",
 ];
 
-fn python() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    env::var_os("FIGW_TEST_PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from)
-}
-
 /// Runs one story, which must succeed.
 fn tell(story: &str, url: &str, key: &str) {
-    let python = python();
-    let told = Command::new(&python)
-        .arg("-B")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(story))
-        .env("FIGW_URL", url)
-        .env("FIGW_KEY", key)
-        .env_remove("OPENAI_API_KEY")
-        .env_remove("ANTHROPIC_API_KEY")
-        .env_remove("ANTHROPIC_AUTH_TOKEN")
-        .env("NO_PROXY", "*")
-        .output()
-        .unwrap_or_else(|e| panic!("cannot run {}: {e}; {REMEDY}", python.display()));
+    let told = python::run(
+        python::script(&format!("clients/{story}"))
+            .env("FIGW_URL", url)
+            .env("FIGW_KEY", key)
+            .env_remove("OPENAI_API_KEY")
+            .env_remove("ANTHROPIC_API_KEY")
+            .env_remove("ANTHROPIC_AUTH_TOKEN"),
+    );
     let log = String::from_utf8_lossy(&told.stderr);
-    assert!(!log.contains("ModuleNotFoundError"), "{log}\n{REMEDY}");
     assert!(told.status.success(), "{story} at {url}:\n{log}");
     assert!(log.contains("\nOK") && !log.contains("Ran 0 tests"), "{story} told nothing:\n{log}");
 }

@@ -368,6 +368,30 @@ fn a_secret_does_not_come_out_of_errors_either() {
     }
 }
 
+#[test]
+fn a_staging_area_or_a_login_that_cannot_work_is_refused() {
+    const ID: &str = "96c7390b-a3e8-4dd4-a327-1af7d143283e";
+    let account = "client_id: a, client_secret: b";
+    for (yaml, complaint) in [
+        (format!("login: {{client_id: {ID}x}}"), "login.client_id: must be a UUID"),
+        ("login: {gateway_id: mine}".to_owned(), "login.gateway_id: must be a UUID"),
+        (format!("staging: {{collection_id: x, {account}}}"), "collection_id: must be a UUID"),
+        (format!("staging: {{collection_id: {ID}}}"), "needs a service account"),
+        ("staging: {client_id: a}".to_owned(), "needs client_secret beside it"),
+        ("staging: {client_secret: a}".to_owned(), "needs client_id beside it"),
+        (format!("staging: {{collection_id: {ID}, {account}, base_path: /a/../b}}"), "base_path"),
+        (format!("staging: {{collection_id: {ID}, {account}, base_path: a}}"), "base_path"),
+    ] {
+        let checked = Host::with_config(format!("{yaml}\n")).check(&[]);
+        assert_eq!(checked.status, 2, "{yaml}");
+        assert!(checked.stderr.contains(complaint), "{yaml}: {}", checked.stderr);
+    }
+    let yaml = format!(
+        "globus_compute: {{{account}}}\nstaging: {{collection_id: {ID}}}\nlogin: {{client_id: {ID}}}\n"
+    );
+    assert_eq!(Host::with_config(&yaml).check(&[]).status, 0);
+}
+
 const FIRST: &str = r#"# FIRST
 SECRET_KEY="geheim-5f3a$x"
 export GLOBUS_APPLICATION_ID="app" # comment
@@ -394,6 +418,9 @@ USE_REDIS_CACHE=true
 MAX_BATCHES_PER_USER=2
 STREAMING_SERVER_HOST="gateway.example.org"
 INTERNAL_STREAMING_SECRET=geheim-5f3a
+DATA_STAGING_GLOBUS_COLLECTION_ID=96c7390b-a3e8-4dd4-a327-1af7d143283e
+CLI_AUTH_CLIENT_ID=58fdd3bc-e1c3-4ce5-80ea-8d6b87cfb944
+CLI_ALLOWED_DOMAINS="anl.gov,alcf.anl.gov"
 LOG_LEVEL=WARNING
 NEWER_SETTING=1
 "#;
@@ -431,6 +458,10 @@ fn a_first_env_file_becomes_yaml_that_loads() {
     assert_eq!(config["globus_compute"]["client_secret"]["env"], "SERVICE_ACCOUNT_SECRET");
     let url = &config["globus_compute"]["streaming_public_url"];
     assert_eq!(url, "https://gateway.example.org");
+    let collection = &config["staging"]["collection_id"];
+    assert_eq!(collection, "96c7390b-a3e8-4dd4-a327-1af7d143283e");
+    assert_eq!(config["login"]["client_id"], "58fdd3bc-e1c3-4ce5-80ea-8d6b87cfb944");
+    assert_eq!(config["login"]["domains"], serde_json::json!(["anl.gov", "alcf.anl.gov"]));
     assert_eq!(config["database"]["url"]["env"], "DATABASE_URL");
     assert_eq!(config["cache"]["redis_url"], "redis://redis:6379/0");
     assert_eq!(config["limits"]["max_active_batches_per_user"], 2);

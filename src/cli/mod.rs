@@ -13,11 +13,14 @@ mod endpoint_test;
 pub mod federation;
 pub mod fixtures;
 pub mod key;
+pub mod login;
+pub mod logout;
 pub mod maintenance;
 pub mod man;
 pub mod migrate;
 pub mod serve;
 mod table;
+pub mod token;
 
 use std::path::PathBuf;
 
@@ -122,6 +125,24 @@ pub enum Command {
     /// API keys for people and services without another login
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Log in with Globus, in the browser
+    ///
+    /// figw opens the browser, or names the address to be opened. The tokens are kept where the
+    /// Globus SDK keeps them, so that FIRST's helper and figw share one login: below
+    /// ~/.globus/app, readable by you alone. What no option says comes from the configuration's
+    /// sections login and auth.globus, or else from the last login on this account.
+    Login(login::LoginArgs),
+    /// Print an access token, renewed if need be
+    ///
+    /// The token stands alone on standard output, for $(figw token). It is renewed when it would
+    /// end within a minute. Exit status 1 means that you must log in again.
+    Token(token::TokenArgs),
+    /// Give the login's tokens back and remove them
+    ///
+    /// The tokens for the gateway become worthless everywhere, also for other programs that share
+    /// this login, such as FIRST's helper. Tokens that other programs obtained for other services
+    /// stay.
+    Logout(logout::LogoutArgs),
     /// Check, show or convert the configuration
     Config(config::ConfigArgs),
     /// Go through the production checklists
@@ -147,6 +168,9 @@ impl Command {
             Self::Maintenance(command) => command.run(context).await,
             Self::Fixtures(command) => command.run(context).await,
             Self::Key(command) => command.run(context).await,
+            Self::Login(args) => args.run(context).await,
+            Self::Token(args) => args.run(context).await,
+            Self::Logout(args) => args.run(context).await,
             Self::Config(args) => args.run(context),
             Self::Doctor(args) => args.run(context).await,
             Self::Completions(args) => args.run(context),

@@ -40,6 +40,8 @@ pub fn import_env(text: &str, inline_secrets: bool) -> Result<Imported, ImportEr
     import.database();
     import.redis();
     import.streaming();
+    import.staging();
+    import.login();
     import.numbers();
     import.log_level();
     import.report_the_rest();
@@ -59,6 +61,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("ENABLE_BATCHES", "whether an endpoint does batches stands in the catalogue"),
     ("METIS_", "addresses and tokens of back ends belong to the catalogue; see figw-cluster(1)"),
     ("SOPHIA_QSTAT_", "belongs to the cluster in the catalogue; see figw-cluster(1)"),
+    ("CLI_TOKEN_DIR", "figw keeps tokens where the Globus SDK does"),
     ("CLI_", "belongs to the users' command line"),
     ("GF_SECURITY_", "belongs to Grafana"),
 ];
@@ -224,6 +227,23 @@ impl Import {
         if let Some(secret) = self.take(&["INTERNAL_STREAMING_SECRET"]) {
             let secret = self.secret(secret);
             self.set(&["globus_compute", "streaming_secret"], secret);
+        }
+    }
+
+    fn staging(&mut self) {
+        if let Some((_, collection)) = self.take(&["DATA_STAGING_GLOBUS_COLLECTION_ID"]) {
+            self.set(&["staging", "collection_id"], collection.into());
+        }
+    }
+
+    fn login(&mut self) {
+        for (name, key) in [("CLI_AUTH_CLIENT_ID", "client_id"), ("CLI_APP_NAME", "app_name")] {
+            if let Some((_, value)) = self.take(&[name]) {
+                self.set(&["login", key], value.into());
+            }
+        }
+        if let Some((_, value)) = self.take(&["CLI_ALLOWED_DOMAINS"]) {
+            self.set(&["login", "domains"], list(&value));
         }
     }
 

@@ -13,6 +13,7 @@ mod later;
 mod lines;
 mod load;
 mod logging;
+mod login;
 mod manual;
 mod operations;
 mod problem;
@@ -20,6 +21,7 @@ mod schema;
 pub mod secret;
 mod server;
 mod shape;
+mod staging;
 mod units;
 mod yaml;
 
@@ -32,11 +34,13 @@ pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute, ResultsBy};
 pub use import_env::{ImportError, Imported, import_env};
 pub use load::{Loaded, SEARCHED};
 pub use logging::{LogFormat, LogLevel, Logging, Prompts};
+pub use login::Login;
 pub use manual::manual;
 pub use operations::{Backup, Compression, Instance, Keep, RollingRestart};
 pub use problem::{ConfigError, Origin, Problem};
 pub use secret::{Secret, SecretError, SecretUrl};
 pub use server::{Server, Tls};
+pub use staging::Staging;
 pub use units::{HttpUrl, Network};
 pub use yaml::example;
 
@@ -56,6 +60,10 @@ pub struct Config {
     pub auth: Auth,
     /// Models that are reached through Globus Compute.
     pub globus_compute: GlobusCompute,
+    /// Directories for users on a Globus collection.
+    pub staging: Staging,
+    /// Logins from the terminal.
+    pub login: Login,
     /// Limits for each user. Limits on tokens belong to the catalogue's endpoints.
     pub limits: Limits,
     /// How long back ends may take. Each budget is separate.
@@ -78,6 +86,8 @@ impl Config {
         self.cache.check(complaints);
         self.auth.globus.check(complaints);
         self.globus_compute.check(complaints);
+        self.staging.check(self.globus_compute.client_id.is_some(), complaints);
+        self.login.check(complaints);
         self.logging.check(complaints);
         self.backup.check(complaints);
         operations::check_instances(&self.instances, complaints);
@@ -110,6 +120,9 @@ impl Config {
         for (name, credentials) in &mut self.globus_compute.credentials_overrides {
             let key = format!("globus_compute.credentials_overrides.{name}.client_secret");
             visit(&key, &mut credentials.client_secret);
+        }
+        if let Some(secret) = &mut self.staging.client_secret {
+            visit("staging.client_secret", secret);
         }
         if let Some(url) = &mut self.backup.offsite_url {
             visit("backup.offsite_url", url.secret_mut());
@@ -144,6 +157,8 @@ globus_compute:
   streaming_public_url: https://gateway.example.org
   streaming_secret: *no
   credentials_overrides: {00000000-0000-4000-8000-000000000501: {client_id: a, client_secret: *no}}
+  credentials_overrides: {a: {client_id: a, client_secret: *no}}
+staging: {client_id: a, client_secret: *no}
 backup: {offsite_url: *no}
 ";
         let loaded = Config::load_from(Some(("f".into(), yaml.as_bytes().to_vec())), []).unwrap();

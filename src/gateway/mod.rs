@@ -10,6 +10,7 @@ pub mod refusal;
 pub mod relay;
 pub mod reply;
 pub mod scan;
+pub mod staging;
 
 use std::{
     sync::Arc,
@@ -26,6 +27,7 @@ pub use budgets::Budgets;
 pub use record::InFlight;
 pub use refusal::Refusal;
 pub use reply::{Reply, ReplyBody};
+pub use staging::StagingArea;
 
 use self::{
     lines::{Line, Lines, Way},
@@ -62,6 +64,8 @@ pub struct Gateway {
     pub compute: Option<Compute>,
     /// Where functions of Globus Compute post their streams, when that is configured.
     pub streams: Option<StreamHub>,
+    /// Directories for users on a Globus collection, when they are configured.
+    pub staging: Option<StagingArea>,
     /// What a reload can change.
     pub settings: ArcSwap<Settings>,
     /// Endpoints that have been asked for.

@@ -7,9 +7,11 @@ pub mod codec;
 pub mod compute;
 pub mod functions;
 pub mod groups;
+pub mod oauth;
 pub mod results;
 pub mod service;
 pub mod tokens;
+pub mod transfer;
 
 pub use auth::{AuthClient, Introspection};
 pub use groups::GroupsClient;

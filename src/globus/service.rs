@@ -44,7 +44,7 @@ pub enum GlobusError {
         /// When it asked to be tried again.
         retry_after: Option<Duration>,
     },
-    /// It said no (another 4xx).
+    /// It said no (another 4xx, or a collection behind Transfer did).
     #[error("{service} refused with status {}: {message}", status.as_u16())]
     Refused {
         /// The service.
@@ -241,7 +241,7 @@ impl Service {
             return GlobusError::Busy { service, retry_after };
         }
         let said = Said::read(body);
-        if status.is_client_error() {
+        if status.is_client_error() || said.is_about_a_collection() {
             return GlobusError::Refused {
                 service,
                 status,
@@ -279,6 +279,13 @@ struct Said {
 }
 
 impl Said {
+    /// Transfer answers 502 when the collection refuses; to try that again would be of no use
+    /// (Globus' protocol notes, 8).
+    fn is_about_a_collection(&self) -> bool {
+        let code = self.code.as_deref().unwrap_or_default();
+        ["ExternalError", "EndpointError"].iter().any(|kind| code.starts_with(kind))
+    }
+
     fn read(body: &[u8]) -> Self {
         let Ok(Value::Object(said)) = serde_json::from_slice::<Value>(body) else {
             let text = String::from_utf8_lossy(body);

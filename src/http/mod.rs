@@ -8,6 +8,7 @@ pub mod inference;
 pub mod lists;
 pub mod paths;
 pub mod server;
+pub mod staging;
 pub mod streaming;
 
 use std::sync::Arc;
@@ -34,12 +35,16 @@ pub struct App {
 /// All routes of the public listener.
 #[must_use]
 pub fn public(app: &Arc<App>) -> BoxedFilter<(Response,)> {
-    inference::routes(app)
-        .or(lists::routes(app))
+    let others = lists::routes(app)
+        .or(streaming::routes(app.gateway.streams.clone()))
+        .unify()
+        .or(staging::routes(app))
         .unify()
         .or(health::routes(app))
         .unify()
-        .or(streaming::routes(app.gateway.streams.clone()))
+        .boxed();
+    inference::routes(app)
+        .or(others)
         .unify()
         .recover(|rejection| error::recover(rejection, "GET, HEAD"))
         .map(Reply::into_response)

@@ -3,4 +3,5 @@
 pub mod database;
 pub mod doctor;
 pub mod globus;
+pub mod login;
 pub mod serve;

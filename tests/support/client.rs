@@ -105,6 +105,11 @@ impl Caller {
         Ok(read(response, begun).await)
     }
 
+    /// Asks with another method.
+    pub async fn send(&self, method: &str, path: &str, body: impl Into<Bytes>) -> Answer {
+        self.answer(self.request(method, path, Full::new(body.into()))).await
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.answer(self.request("GET", path, Full::new(Bytes::new()))).await
     }

@@ -5,6 +5,7 @@ mod globus;
 mod lifecycle;
 mod logins;
 mod reload;
+mod staging;
 mod streams;
 
 use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
@@ -24,7 +25,7 @@ use crate::{
     },
     catalog::{self, Catalog, snapshot::ResolveSecret},
     config::{Config, ConfigError, Loaded, Secret, secret},
-    gateway::{Budgets, Gateway, InFlight, Settings, lines::Lines},
+    gateway::{Budgets, Gateway, InFlight, Settings, StagingArea, lines::Lines},
     http::{
         self, App, Readiness,
         admin::Admin,
@@ -111,6 +112,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let admin = bind(config.server.admin_listen, "server.admin_listen")?;
     let instance = instance_name(&config);
     make_state_dir(&config.server.state_dir)?;
+    let staging = staging::area(&config)?;
     let writer = RowWriter::start(Arc::clone(&store), writer_options(&config, &instance));
     let compute = globus::compute(&config)?;
     let readiness = Readiness::new(instance, Arc::clone(&catalog), writer.clone())
@@ -119,7 +121,12 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let app = Arc::new(App {
         auth: Authenticator::new(logins),
         readiness: Arc::new(readiness),
-        gateway: gateway(&config, Arc::clone(&catalog), &writer, compute, streams),
+        gateway: gateway(
+            &config,
+            Arc::clone(&catalog),
+            &writer,
+            Elsewhere { compute, streams, staging },
+        ),
     });
     allow_descriptors(config.server.max_connections);
     let workers = Workers::start(worker_count(&config)).context("cannot start threads")?;
@@ -222,12 +229,18 @@ fn writer_options(config: &Config, instance: &str) -> WriterOptions {
     }
 }
 
+/// What reaches out to Globus, as far as it is configured.
+struct Elsewhere {
+    compute: Option<Compute>,
+    streams: Option<StreamHub>,
+    staging: Option<StagingArea>,
+}
+
 fn gateway(
     config: &Config,
     catalog: Arc<Catalog>,
     writer: &RowWriter,
-    compute: Option<Compute>,
-    streams: Option<StreamHub>,
+    elsewhere: Elsewhere,
 ) -> Gateway {
     let limits = RequestLimits::new(config.limits.requests_per_second_per_user);
     Gateway {
@@ -238,8 +251,9 @@ fn gateway(
             max_idle_per_host: config.gateway.max_idle_per_host as usize,
             workers: worker_count(config),
         }),
-        compute,
-        streams,
+        compute: elsewhere.compute,
+        streams: elsewhere.streams,
+        staging: elsewhere.staging,
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
         in_flight: InFlight::default(),
