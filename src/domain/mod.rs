@@ -1,6 +1,7 @@
 //! Plain types without I/O: what the gateway talks about.
 
 pub mod access;
+pub mod batch;
 pub mod catalog;
 pub mod endpoint;
 pub mod human;
@@ -10,6 +11,7 @@ pub mod slug;
 pub mod usage;
 
 pub use access::{AccessPolicy, Caller};
+pub use batch::{Batch, BatchJob, BatchMetrics, BatchOutcome, BatchStatus};
 pub use catalog::{
     Adapter, Cluster, DirectApi, Echo, Endpoint, EndpointSettings, Federation, Maintenance, Policy,
     Route, Target,
