@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Place, refusal::Refusal};
 use crate::{
     catalog::{Served, Snapshot},
-    domain::{Adapter, Caller, Route},
+    domain::{Adapter, Caller, Cluster, Route},
 };
 
 /// What callers are told to wait while a cluster is in maintenance.
@@ -23,18 +23,33 @@ pub fn choose(
     model: &str,
 ) -> Result<Arc<Served>, Refusal> {
     match place {
-        Place::On { cluster, framework } => on(snapshot, caller, cluster, framework, route, model),
+        Place::On { cluster, framework } => {
+            on(snapshot, caller, (cluster, framework), model, |served| available(served, route))
+        }
         Place::Anywhere => anywhere(snapshot, caller, route, model),
     }
+}
+
+/// Finds the endpoint for a batch of `model`. Whether it takes batches is for the caller to see.
+///
+/// # Errors
+/// As [`choose`].
+pub fn for_batch(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    cluster: &str,
+    framework: &str,
+    model: &str,
+) -> Result<Arc<Served>, Refusal> {
+    on(snapshot, caller, (cluster, framework), model, |served| in_service(&served.cluster))
 }
 
 fn on(
     snapshot: &Snapshot,
     caller: &Caller,
-    cluster: &str,
-    framework: &str,
-    route: Route,
+    (cluster, framework): (&str, &str),
     model: &str,
+    available: impl Fn(&Served) -> Result<(), Refusal>,
 ) -> Result<Arc<Served>, Refusal> {
     let Some(known) = snapshot.cluster(cluster) else {
         let message = format!("There is no cluster '{}'.", shortened(cluster));
@@ -54,7 +69,7 @@ fn on(
     if !served.permits(caller) {
         return Err(not_permitted(model));
     }
-    available(served, route)?;
+    available(served)?;
     Ok(Arc::clone(served))
 }
 
@@ -81,11 +96,7 @@ fn anywhere(
 /// Whether the endpoint can be sent to at all, and its cluster is in service and offers the route.
 fn available(served: &Served, route: Route) -> Result<(), Refusal> {
     let cluster = &served.cluster;
-    if let Some(maintenance) = &cluster.maintenance {
-        let message =
-            format!("Cluster '{}' is under maintenance: {}", cluster.name, maintenance.notice);
-        return Err(Refusal::unavailable("maintenance", message, MAINTENANCE_RETRY));
-    }
+    in_service(cluster)?;
     if !cluster.routes.contains(&route) {
         let offered: Vec<_> = cluster.routes.iter().map(|route| route.as_str()).collect();
         let message = format!(
@@ -101,7 +112,15 @@ fn available(served: &Served, route: Route) -> Result<(), Refusal> {
     }
 }
 
-fn misconfigured(served: &Served, reason: &str) -> Refusal {
+fn in_service(cluster: &Cluster) -> Result<(), Refusal> {
+    let Some(maintenance) = &cluster.maintenance else { return Ok(()) };
+    let message =
+        format!("Cluster '{}' is under maintenance: {}", cluster.name, maintenance.notice);
+    Err(Refusal::unavailable("maintenance", message, MAINTENANCE_RETRY))
+}
+
+/// The refusal of an endpoint that cannot be sent to for `reason`, which is the operator's business.
+pub(super) fn misconfigured(served: &Served, reason: &str) -> Refusal {
     let slug = &served.endpoint.slug;
     tracing::debug!(endpoint = slug, reason, "an unusable endpoint was asked for");
     let message =

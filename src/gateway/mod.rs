@@ -1,5 +1,6 @@
 //! The life of one inference request: authorise, choose an endpoint, send, relay, record.
 
+pub mod batches;
 pub mod budgets;
 pub mod choose;
 pub mod lines;
@@ -27,6 +28,7 @@ pub use refusal::Refusal;
 pub use reply::{Reply, ReplyBody};
 
 use self::{
+    batches::Batches,
     lines::{Line, Lines, Way},
     record::{Books, CALLER_HUNG_UP, Record, micros_since},
     scan::{Invalid, Scan, splice::splice},
@@ -56,6 +58,8 @@ pub struct Gateway {
     pub client: DirectClient,
     /// Globus Compute, when it is configured.
     pub compute: Option<Compute>,
+    /// Where batches are kept.
+    pub batches: Batches,
     /// What a reload can change.
     pub settings: ArcSwap<Settings>,
     /// Endpoints that have been asked for.
@@ -69,6 +73,8 @@ pub struct Gateway {
 pub struct Settings {
     /// Limits on callers.
     pub limits: Arc<RequestLimits>,
+    /// Batches of one user that may be open at one time; 0 means no limit.
+    pub max_active_batches: u32,
     /// How long back ends may take.
     pub budgets: Budgets,
     /// The longest body taken, in bytes.

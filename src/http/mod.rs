@@ -1,6 +1,7 @@
 //! Listeners and routes. Handlers are short; what they answer is worked out below this floor.
 
 pub mod admin;
+pub mod batches;
 pub mod body;
 pub mod error;
 pub mod health;
@@ -35,6 +36,8 @@ pub struct App {
 pub fn public(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     inference::routes(app)
         .or(lists::routes(app))
+        .unify()
+        .or(batches::routes(app))
         .unify()
         .or(health::routes(app))
         .unify()

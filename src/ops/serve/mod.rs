@@ -1,5 +1,6 @@
 //! `figw serve`: put the parts together, run them, stop them in order.
 
+mod batches;
 pub mod dev;
 mod lifecycle;
 mod reload;
@@ -18,7 +19,7 @@ use crate::{
     backends::direct_api::{ClientOptions, DirectClient},
     catalog::{self, Catalog, snapshot::ResolveSecret},
     config::{Config, ConfigError, Loaded, Secret, secret},
-    gateway::{Budgets, Gateway, InFlight, Settings, lines::Lines},
+    gateway::{Budgets, Gateway, InFlight, Settings, batches::Batches, lines::Lines},
     http::{
         self, App, Readiness,
         admin::Admin,
@@ -106,13 +107,14 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let app = Arc::new(App {
         auth: Authenticator::default(),
         readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
-        gateway: gateway(&config, Arc::clone(&catalog), &writer),
+        gateway: gateway(&config, Arc::clone(&catalog), Arc::clone(&store), &writer),
     });
     allow_descriptors(config.server.max_connections);
     let workers = Workers::start(worker_count(&config)).context("cannot start threads")?;
 
     let reload = Arc::new(Notify::new());
     let refresh = Arc::new(Notify::new());
+    let following = batches::Following::start(&config, &app, Arc::clone(&store));
     tokio::spawn(catalog::watch::follow(catalog, store, resolve, Arc::clone(&refresh)));
     tokio::spawn(telemetry::metrics::keep_up(metrics.clone()));
     tokio::spawn(forget_what_is_idle(Arc::clone(&app)));
@@ -141,6 +143,9 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         reload,
     };
     stopping.run(signals, servers).await;
+    if let Some(following) = following {
+        following.stop().await;
+    }
     writer.flush_and_stop(FLUSH_DEADLINE).await;
     tracing::info!("stopped");
     Ok(())
@@ -209,7 +214,12 @@ fn writer_options(config: &Config, instance: &str) -> WriterOptions {
     }
 }
 
-fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gateway {
+fn gateway(
+    config: &Config,
+    catalog: Arc<Catalog>,
+    store: Arc<dyn Store>,
+    writer: &RowWriter,
+) -> Gateway {
     let limits = RequestLimits::new(config.limits.requests_per_second_per_user);
     Gateway {
         catalog,
@@ -220,6 +230,7 @@ fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gatewa
             workers: worker_count(config),
         }),
         compute: None,
+        batches: Batches::new(store),
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
         in_flight: InFlight::default(),
@@ -229,6 +240,7 @@ fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gatewa
 fn settings(config: &Config, limits: Arc<RequestLimits>) -> Settings {
     Settings {
         limits,
+        max_active_batches: config.limits.max_active_batches_per_user,
         budgets: Budgets {
             first_byte: config.gateway.first_byte_timeout,
             idle: config.gateway.idle_timeout,

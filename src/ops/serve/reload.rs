@@ -76,6 +76,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.drain_grace", a.drain_grace != b.drain_grace),
         ("server.drain_timeout", a.drain_timeout != b.drain_timeout),
         ("database", old.database != new.database),
+        ("batches", old.batches != new.batches),
         ("gateway.connect_timeout", old.gateway.connect_timeout != new.gateway.connect_timeout),
         (
             "gateway.max_idle_per_host",
