@@ -59,7 +59,7 @@ impl ForgetfulService {
         match tasks.get(&task) {
             Some(TaskState::Pending(word)) => TaskState::Pending(word.clone()),
             Some(_) => tasks.remove(&task).unwrap(),
-            None => TaskState::Failed("Unknown task id".to_owned()),
+            None => TaskState::Missing("Unknown task id".to_owned()),
         }
     }
 }

@@ -27,6 +27,9 @@ pub enum TaskState {
     Done(PyValue),
     /// It failed; the text of the exception, or the service's reason.
     Failed(String),
+    /// The service has no such task, or no result of it (any more); its own words. A task that was
+    /// just submitted, or just read by somebody else, may look like this for a moment.
+    Missing(String),
 }
 
 /// Whether an endpoint is there.

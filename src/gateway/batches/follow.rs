@@ -172,10 +172,10 @@ impl Follower {
         for (batch, state) in batches.iter().zip(states) {
             match state {
                 TaskState::Done(value) => self.end(batch.id, completed(value)).await,
-                TaskState::Failed(reason) if is_denial(&reason) => denials.push((batch.id, true)),
                 TaskState::Failed(reason) => {
                     self.end(batch.id, BatchOutcome::Failed(shortened(&reason))).await;
                 }
+                TaskState::Missing(_) => denials.push((batch.id, true)),
                 TaskState::Pending(word) => {
                     denials.push((batch.id, false));
                     if is_running(&word) && batch.status != BatchStatus::Running {
@@ -239,11 +239,6 @@ fn next_pause(last: Duration, trouble: &Trouble) -> Duration {
         _ => None,
     };
     (last * 2).max(asked.unwrap_or_default()).min(LONGEST_PAUSE)
-}
-
-/// Globus Compute's way of saying that it has no such task (its protocol notes, 3.2).
-fn is_denial(reason: &str) -> bool {
-    reason.to_ascii_lowercase().contains("unknown task")
 }
 
 /// Of the service's words for a task that has not ended, those for one that a worker has begun.
