@@ -34,7 +34,7 @@ const USER: &str = "ada@anl.gov";
 const PACE: Pace = Pace {
     interval: Duration::from_millis(20),
     lease: Duration::from_millis(400),
-    denial: Duration::from_millis(300),
+    missing: Duration::from_millis(300),
 };
 
 /// A service that forgets a result as soon as it has been read, as Globus Compute may.
@@ -254,14 +254,14 @@ async fn following_goes_on_when_the_service_is_back() {
 }
 
 #[tokio::test]
-async fn only_a_lasting_denial_is_believed() {
+async fn only_a_task_that_stays_missing_is_given_up() {
     let scene = Scene::new();
     let (passing, lasting) = (scene.batch(waiting()).await, scene.batch(waiting()).await);
     for batch in [&passing, &lasting] {
         scene.service.tasks.lock().unwrap().remove(&batch.task.unwrap());
     }
     let _follower = scene.follow();
-    tokio::time::sleep(PACE.denial / 3).await;
+    tokio::time::sleep(PACE.missing / 3).await;
     scene.service.set(passing.task.unwrap(), waiting());
     let failed = scene.becomes(lasting.id, BatchStatus::Failed).await;
     assert!(failed.error.unwrap().contains("does not know the batch's task"));

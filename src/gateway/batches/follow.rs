@@ -49,8 +49,8 @@ pub struct Pace {
     pub interval: Duration,
     /// How long a batch is left to a follower that no longer says anything.
     pub lease: Duration,
-    /// How long the service may deny knowing a task before that is believed.
-    pub denial: Duration,
+    /// How long a task may be missing at the service before it is given up.
+    pub missing: Duration,
 }
 
 impl Pace {
@@ -60,7 +60,7 @@ impl Pace {
         Self {
             interval,
             lease: (interval * 4).max(Duration::from_secs(2)),
-            denial: Duration::from_mins(10),
+            missing: Duration::from_mins(10),
         }
     }
 }
@@ -73,8 +73,17 @@ pub struct Follower {
     pace: Pace,
     /// Names this process in leases. A new one at each start: an instance's name may be in use twice.
     id: Uuid,
-    /// Since when the service denies knowing a batch's task.
-    denied: HashMap<Uuid, Instant>,
+    /// Since when a batch's task is missing at the service.
+    missing: HashMap<Uuid, Instant>,
+}
+
+/// What an answer says about batches that have not ended.
+#[derive(Debug, Default)]
+struct Unended {
+    known: Vec<Uuid>,
+    /// Those known ones that are running now and were not before.
+    begun: Vec<Uuid>,
+    missing: Vec<Uuid>,
 }
 
 /// Why a round was not complete.
@@ -90,7 +99,7 @@ impl Follower {
     /// A follower of the batches in `store`, which run at `service`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, service: Arc<dyn BatchService>, pace: Pace) -> Self {
-        Self { store, service, pace, id: Uuid::new_v4(), denied: HashMap::new() }
+        Self { store, service, pace, id: Uuid::new_v4(), missing: HashMap::new() }
     }
 
     /// Follows until told to stop; then others take over at once.
@@ -121,7 +130,8 @@ impl Follower {
             tracing::warn!(batch = %id, "the batch failed: {NEVER_SUBMITTED}");
         }
         let open = self.store.claim_batches(self.id, self.pace.lease).await?;
-        self.denied.retain(|id, _| open.iter().any(|batch| batch.id == *id));
+        metrics::gauge!("figw_batches_followed").set(u32::try_from(open.len()).unwrap_or(u32::MAX));
+        self.missing.retain(|id, _| open.iter().any(|batch| batch.id == *id));
         let mut by_endpoint: BTreeMap<Uuid, Vec<Batch>> = BTreeMap::new();
         for batch in open {
             by_endpoint.entry(batch.job.compute_endpoint).or_default().push(batch);
@@ -130,14 +140,15 @@ impl Follower {
             batches.chunks(MOST_TASKS).map(|batches| self.ask(*endpoint, batches))
         });
         let answers = self.holding_leases(join_all(questions.collect::<Vec<_>>())).await;
-        let mut trouble = Ok(());
+        let mut outcome = Ok(());
         for answer in answers {
-            match answer {
-                Ok(denials) => self.hear_denials(denials).await,
-                Err(error) => trouble = Err(error),
-            }
+            let noted = match answer {
+                Ok(unended) => self.note(unended).await,
+                Err(trouble) => Err(trouble),
+            };
+            outcome = outcome.and(noted);
         }
-        trouble
+        outcome
     }
 
     /// Keeps the leases while `work` goes on, which may take longer than they last.
@@ -159,47 +170,52 @@ impl Follower {
         }
     }
 
-    /// Asks after batches of one compute endpoint, and stores what has ended. Returns those that the
-    /// service denies to know, and those that it does know, as `(batch, denied)`.
-    async fn ask(&self, endpoint: Uuid, batches: &[Batch]) -> Result<Vec<(Uuid, bool)>, Trouble> {
-        let tasks: Vec<Uuid> = batches.iter().filter_map(|batch| batch.task).collect();
+    /// Asks after batches of one compute endpoint, and stores what has ended. Nothing else that could
+    /// fail is done here: results further on in the answer would be lost.
+    async fn ask(&self, endpoint: Uuid, batches: &[Batch]) -> Result<Unended, Trouble> {
+        let asked: Vec<(&Batch, Uuid)> =
+            batches.iter().filter_map(|batch| Some((batch, batch.task?))).collect();
+        let tasks: Vec<Uuid> = asked.iter().map(|(_, task)| *task).collect();
         let states = self
             .service
             .states(endpoint, &tasks)
             .await
             .map_err(|error| Trouble::Compute { endpoint, error })?;
-        let mut denials = Vec::with_capacity(batches.len());
-        for (batch, state) in batches.iter().zip(states) {
+        let mut unended = Unended::default();
+        for ((batch, _), state) in asked.into_iter().zip(states) {
             match state {
                 TaskState::Done(value) => self.end(batch.id, completed(value)).await,
                 TaskState::Failed(reason) => {
                     self.end(batch.id, BatchOutcome::Failed(shortened(&reason))).await;
                 }
-                TaskState::Missing(_) => denials.push((batch.id, true)),
+                TaskState::Missing(_) => unended.missing.push(batch.id),
                 TaskState::Pending(word) => {
-                    denials.push((batch.id, false));
+                    unended.known.push(batch.id);
                     if is_running(&word) && batch.status != BatchStatus::Running {
-                        self.store.batch_running(batch.id).await?;
+                        unended.begun.push(batch.id);
                     }
                 }
             }
         }
-        Ok(denials)
+        Ok(unended)
     }
 
     /// A task that was just submitted may not be known everywhere yet, and a result that another
-    /// process has just read may be on its way to the database: only a lasting denial counts.
-    async fn hear_denials(&mut self, denials: Vec<(Uuid, bool)>) {
-        for (id, denied) in denials {
-            if !denied {
-                self.denied.remove(&id);
-                continue;
-            }
-            let since = self.denied.entry(id).or_insert_with(Instant::now);
-            if since.elapsed() >= self.pace.denial {
+    /// process has just read may be on its way to the database: only who stays missing is given up.
+    async fn note(&mut self, unended: Unended) -> Result<(), Trouble> {
+        for id in &unended.known {
+            self.missing.remove(id);
+        }
+        for id in unended.missing {
+            let since = self.missing.entry(id).or_insert_with(Instant::now);
+            if since.elapsed() >= self.pace.missing {
                 self.end(id, BatchOutcome::Failed(FORGOTTEN.to_owned())).await;
             }
         }
+        for id in unended.begun {
+            self.store.batch_running(id).await?;
+        }
+        Ok(())
     }
 
     /// Stores how a batch ended. The service may have forgotten it by now, so this goes on until
@@ -218,7 +234,11 @@ impl Follower {
             .await;
         let status = outcome.status();
         match stored {
-            Ok(true) => tracing::info!(batch = %id, %status, "a batch has ended"),
+            Ok(true) => {
+                metrics::counter!("figw_batches_ended_total", "status" => status.as_str())
+                    .increment(1);
+                tracing::info!(batch = %id, %status, "a batch has ended");
+            }
             Ok(false) => tracing::debug!(batch = %id, "the batch had ended already"),
             Err(error) => tracing::error!(batch = %id, %status, %error, "cannot be stored"),
         }
