@@ -1,6 +1,8 @@
 //! The store's story, told to SQLite, to PostgreSQL, and to PostgreSQL behind PgBouncer.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+#[path = "store_story/batches.rs"]
+mod batches;
 mod support;
 
 use std::{fs, sync::Arc, time::Duration};
@@ -57,6 +59,7 @@ async fn the_story(options: &StoreOptions, counter: &Counter<'_>) {
     edits_that_break_something_are_refused(store.as_ref()).await;
     keys_come_and_go(store.as_ref()).await;
     rows_are_written_once(store.as_ref(), counter).await;
+    batches::the_story(&store, counter).await;
     many_callers_share_the_store(&store).await;
     a_strange_schema_is_recognised(options, store.as_ref(), counter).await;
 }

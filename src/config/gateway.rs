@@ -5,8 +5,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::PositiveDurationForm;
+use super::{problem::Complaints, units::PositiveDurationForm};
 use crate::domain::human::duration;
+
+/// The longest pause between two questions about open batches that leaves time for an outage.
+const LONGEST_POLL_INTERVAL: Duration = Duration::from_mins(5);
 
 /// How long back ends may take. Each budget is separate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +44,31 @@ impl Default for Gateway {
             idle_timeout: Duration::from_mins(2),
             request_timeout: Duration::from_mins(30),
             max_idle_per_host: 256,
+        }
+    }
+}
+
+/// How batches are followed to their end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Batches {
+    /// Pause between two questions to Globus Compute about open batches. It keeps results for 30
+    /// minutes, so this must stay well below.
+    #[serde(with = "duration")]
+    #[schemars(with = "PositiveDurationForm")]
+    pub poll_interval: Duration,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        Self { poll_interval: Duration::from_secs(15) }
+    }
+}
+
+impl Batches {
+    pub(super) fn check(&self, complaints: &mut Complaints) {
+        if self.poll_interval > LONGEST_POLL_INTERVAL {
+            complaints.add("batches.poll_interval", "must be at most 5m: results are kept for 30m");
         }
     }
 }

@@ -10,7 +10,6 @@ const LATER: &[(&str, &str)] = &[
     ("cache", "state shared through Redis"),
     ("auth.globus", "logins with Globus"),
     ("globus_compute", "Globus Compute back ends"),
-    ("limits.max_active_batches_per_user", "batches"),
     ("logging.file", "log files"),
     ("logging.max_bytes", "log files"),
     ("logging.keep", "log files"),

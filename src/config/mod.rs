@@ -29,7 +29,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use database::{Cache, Database};
-pub use gateway::{Gateway, Limits};
+pub use gateway::{Batches, Gateway, Limits};
 pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute, ResultsBy};
 pub use import_env::{ImportError, Imported, import_env};
 pub use load::{Loaded, SEARCHED};
@@ -68,6 +68,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long back ends may take. Each budget is separate.
     pub gateway: Gateway,
+    /// How batches are followed to their end.
+    pub batches: Batches,
     /// What `serve` writes about itself, to standard error.
     pub logging: Logging,
     /// Where backups go and how long they are kept.
@@ -88,6 +90,7 @@ impl Config {
         self.globus_compute.check(complaints);
         self.staging.check(self.globus_compute.client_id.is_some(), complaints);
         self.login.check(complaints);
+        self.batches.check(complaints);
         self.logging.check(complaints);
         self.backup.check(complaints);
         operations::check_instances(&self.instances, complaints);

@@ -1,6 +1,7 @@
 //! Plain types without I/O: what the gateway talks about.
 
 pub mod access;
+pub mod batch;
 pub mod catalog;
 pub mod endpoint;
 pub mod human;
@@ -11,6 +12,7 @@ pub mod trouble;
 pub mod usage;
 
 pub use access::{AccessPolicy, Caller, Login};
+pub use batch::{Batch, BatchJob, BatchMetrics, BatchOutcome, BatchStatus};
 pub use catalog::{
     Adapter, Cluster, DirectApi, Echo, Endpoint, EndpointSettings, Federation, Maintenance, Policy,
     Route, Target,

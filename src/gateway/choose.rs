@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Place, refusal::Refusal};
 use crate::{
     catalog::{Served, Snapshot},
-    domain::{Adapter, Caller, Route},
+    domain::{Adapter, Caller, Cluster, Route},
 };
 
 /// What callers are told to wait while a cluster is in maintenance.
@@ -30,6 +30,20 @@ pub fn choose(
         }
         Place::Anywhere => anywhere(snapshot, caller, model, available),
     }
+}
+
+/// Finds the endpoint for a batch of `model`. Whether it takes batches is for the caller to see.
+///
+/// # Errors
+/// As [`choose`].
+pub fn for_batch(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    cluster: &str,
+    framework: &str,
+    model: &str,
+) -> Result<Arc<Served>, Refusal> {
+    on(snapshot, caller, (cluster, framework), model, |served| in_service(&served.cluster))
 }
 
 fn on(
@@ -84,11 +98,7 @@ fn anywhere(
 /// Whether the endpoint can be sent to at all, and its cluster is in service and offers the route.
 fn available(served: &Served, route: Route, compute: bool) -> Result<(), Refusal> {
     let cluster = &served.cluster;
-    if let Some(maintenance) = &cluster.maintenance {
-        let message =
-            format!("Cluster '{}' is under maintenance: {}", cluster.name, maintenance.notice);
-        return Err(Refusal::unavailable("maintenance", message, MAINTENANCE_RETRY));
-    }
+    in_service(cluster)?;
     if !cluster.routes.contains(&route) {
         let offered: Vec<_> = cluster.routes.iter().map(|route| route.as_str()).collect();
         let message = format!(
@@ -106,6 +116,13 @@ fn available(served: &Served, route: Route, compute: bool) -> Result<(), Refusal
         }
         None => supported(adapter),
     }
+}
+
+fn in_service(cluster: &Cluster) -> Result<(), Refusal> {
+    let Some(maintenance) = &cluster.maintenance else { return Ok(()) };
+    let message =
+        format!("Cluster '{}' is under maintenance: {}", cluster.name, maintenance.notice);
+    Err(Refusal::unavailable("maintenance", message, MAINTENANCE_RETRY))
 }
 
 /// The refusal of an endpoint that cannot be sent to for `reason`, which is the operator's business.

@@ -1,5 +1,6 @@
 //! The life of one inference request: authorise, choose an endpoint, send, relay, record.
 
+pub mod batches;
 pub mod budgets;
 pub mod choose;
 mod cluster;
@@ -30,6 +31,7 @@ pub use reply::{Reply, ReplyBody};
 pub use staging::StagingArea;
 
 use self::{
+    batches::Batches,
     lines::{Line, Lines, Way},
     record::{Books, CALLER_HUNG_UP, Record, micros_since},
     scan::{Invalid, Scan, splice::splice},
@@ -66,6 +68,8 @@ pub struct Gateway {
     pub streams: Option<StreamHub>,
     /// Directories for users on a Globus collection, when they are configured.
     pub staging: Option<StagingArea>,
+    /// Where batches are kept.
+    pub batches: Batches,
     /// What a reload can change.
     pub settings: ArcSwap<Settings>,
     /// Endpoints that have been asked for.
@@ -79,6 +83,8 @@ pub struct Gateway {
 pub struct Settings {
     /// Limits on callers.
     pub limits: Arc<RequestLimits>,
+    /// Batches of one user that may be open at one time; 0 means no limit.
+    pub max_active_batches: u32,
     /// How long back ends may take.
     pub budgets: Budgets,
     /// The longest body taken, in bytes.

@@ -1,6 +1,7 @@
 //! Listeners and routes. Handlers are short; what they answer is worked out below this floor.
 
 pub mod admin;
+pub mod batches;
 pub mod body;
 pub mod error;
 pub mod health;
@@ -39,6 +40,8 @@ pub fn public(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .or(streaming::routes(app.gateway.streams.clone()))
         .unify()
         .or(staging::routes(app))
+        .unify()
+        .or(batches::routes(app))
         .unify()
         .or(health::routes(app))
         .unify()

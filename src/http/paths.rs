@@ -24,6 +24,40 @@ pub fn inference(path: &str) -> Option<(Place, Route)> {
     Some((place, route))
 }
 
+/// What a path of the batches' routes is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BatchPath {
+    /// A new batch.
+    Submit {
+        /// The cluster's name.
+        cluster: String,
+        /// The framework's name.
+        framework: String,
+    },
+    /// The caller's batches.
+    List,
+    /// The status of the batch with this id.
+    Status(String),
+    /// Its result.
+    Result(String),
+}
+
+/// Reads the path of a request about batches; a slash at its end is allowed.
+#[must_use]
+pub fn batches(path: &str) -> Option<BatchPath> {
+    let path = path.strip_prefix('/')?.strip_prefix(FIRST_PREFIX)?.strip_prefix('/')?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    match path.split('/').collect::<Vec<_>>()[..] {
+        ["v1", "batches"] => Some(BatchPath::List),
+        ["v1", "batches", id] => Some(BatchPath::Status(id.to_owned())),
+        ["v1", "batches", id, "result"] => Some(BatchPath::Result(id.to_owned())),
+        [cluster, framework, "v1", "batches"] => {
+            Some(BatchPath::Submit { cluster: decoded(cluster)?, framework: decoded(framework)? })
+        }
+        _ => None,
+    }
+}
+
 /// Undoes the percent-encoding of one segment.
 #[must_use]
 pub fn decoded(segment: &str) -> Option<String> {
@@ -43,6 +77,23 @@ mod tests {
         let messages = Some((on, Route::Messages));
         assert_eq!(inference("/resource_server/sophia/vllm/v1/messages"), messages);
         assert_eq!(inference("/resource_server/s%6fphia/vllm/v1/messages"), messages);
+    }
+
+    #[test]
+    fn batches_have_their_paths() {
+        let submit = BatchPath::Submit { cluster: "sophia".into(), framework: "vllm".into() };
+        for (path, expected) in [
+            ("/resource_server/s%6fphia/vllm/v1/batches", submit.clone()),
+            ("/resource_server/sophia/vllm/v1/batches/", submit),
+            ("/resource_server/v1/batches", BatchPath::List),
+            ("/resource_server/v1/batches/7", BatchPath::Status("7".into())),
+            ("/resource_server/v1/batches/7/result/", BatchPath::Result("7".into())),
+        ] {
+            assert_eq!(batches(path), Some(expected), "{path}");
+        }
+        for path in ["/v1/batches", "/resource_server/batches", "/resource_server/v1/batches/7/x"] {
+            assert_eq!(batches(path), None, "{path}");
+        }
     }
 
     #[test]

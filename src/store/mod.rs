@@ -1,5 +1,6 @@
 //! What is kept: one trait in the domain's verbs, with SQLite and PostgreSQL behind it.
 
+mod batches;
 mod edit;
 pub mod migrate;
 mod options;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use crate::domain::{AccessRow, ApiKey, Cluster, Endpoint, Federation, UsageRow};
 
+pub use batches::{Admission, BatchStore, LONGEST_LIST, MOST_CLAIMED};
 pub use options::StoreOptions;
 pub use writer::{RowWriter, WriterOptions, WriterState};
 
@@ -154,7 +156,7 @@ pub enum SchemaState {
 
 /// The database, in the verbs that figw needs.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
+pub trait Store: BatchStore + Send + Sync + std::fmt::Debug {
     /// What this store is, for messages: its URL without the password.
     fn describe(&self) -> String;
 

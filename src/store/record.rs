@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::domain::{Adapter, Cluster, Endpoint, Federation, Maintenance, Policy};
+use crate::domain::{Adapter, BatchStatus, Cluster, Endpoint, Federation, Maintenance, Policy};
 
 /// A row of `clusters`.
 #[derive(Debug)]
@@ -75,8 +75,17 @@ pub(super) fn to_bigint(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn from_bigint(object: &str, value: i64) -> Result<u64, Unfit> {
-    u64::try_from(value).map_err(|_| unreadable(object, &"a limit is negative"))
+pub(super) fn from_bigint(object: &str, value: i64) -> Result<u64, Unfit> {
+    u64::try_from(value).map_err(|_| unreadable(object, &"a number is negative"))
+}
+
+/// What is read of a batch, in its order; its result is asked for separately.
+pub(super) const BATCH_COLUMNS: &str = "id, username, key_id, cluster, framework, endpoint, model, \
+     compute_endpoint, input_file, output_folder, task, status, created_at, submit_by, \
+     submitted_at, finished_at, error, total_tokens, responses";
+
+pub(super) fn batch_status(object: &str, status: &str) -> Result<BatchStatus, Unfit> {
+    status.parse().map_err(|_| unreadable(object, &format!("unknown status `{status}`")))
 }
 
 impl ClusterRecord {

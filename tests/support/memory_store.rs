@@ -1,14 +1,19 @@
 //! A store that lives in memory, may be switched off, and can lose races on purpose.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use figw::{
-    domain::ApiKey,
-    store::{CatalogData, CatalogEdit, RowBatch, SchemaState, Store, StoreError},
+    domain::{ApiKey, Batch, BatchOutcome, BatchStatus},
+    store::{
+        Admission, BatchStore, CatalogData, CatalogEdit, RowBatch, SchemaState, Store, StoreError,
+    },
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -16,9 +21,31 @@ use uuid::Uuid;
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     data: Mutex<CatalogData>,
+    batches: Mutex<Vec<KeptBatch>>,
     pub away: AtomicBool,
     /// How many edits are still answered with a conflict.
     pub races: AtomicU32,
+}
+
+#[derive(Debug)]
+struct KeptBatch {
+    batch: Batch,
+    result: Option<String>,
+    lease: Option<(Uuid, Instant)>,
+}
+
+impl KeptBatch {
+    fn is_open(&self) -> bool {
+        self.batch.finished_at.is_none()
+    }
+
+    fn end(&mut self, outcome: &BatchOutcome, at: Timestamp) {
+        self.batch.status = outcome.status();
+        self.batch.error = outcome.error().map(ToOwned::to_owned);
+        self.batch.metrics = outcome.metrics();
+        self.batch.finished_at = Some(at);
+        self.result = outcome.result().map(ToOwned::to_owned);
+    }
 }
 
 impl MemoryStore {
@@ -34,6 +61,10 @@ impl MemoryStore {
             });
         }
         Ok(self.data())
+    }
+
+    fn reach_batches(&self) -> Result<MutexGuard<'_, Vec<KeptBatch>>, StoreError> {
+        self.reach().map(|_| self.batches.lock().unwrap())
     }
 }
 
@@ -120,5 +151,115 @@ impl Store for MemoryStore {
 
     async fn write_rows(&self, _: Arc<RowBatch>) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl BatchStore for MemoryStore {
+    async fn create_batch(&self, batch: &Batch, quota: u32) -> Result<Admission, StoreError> {
+        let mut batches = self.reach_batches()?;
+        let open = || batches.iter().filter(|kept| kept.is_open() && kept.batch.user == batch.user);
+        if let Some(same) = open().find(|kept| kept.batch.job.input_file == batch.job.input_file) {
+            return Ok(Admission::SameInput(same.batch.id));
+        }
+        if quota > 0 && open().count() >= quota as usize {
+            return Ok(Admission::OverQuota);
+        }
+        batches.push(KeptBatch { batch: batch.clone(), result: None, lease: None });
+        Ok(Admission::Admitted)
+    }
+
+    async fn batch_submitted(
+        &self,
+        id: Uuid,
+        task: Uuid,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut batches = self.reach_batches()?;
+        let waiting = batches.iter_mut().find(|kept| {
+            kept.batch.id == id && kept.is_open() && kept.batch.task.is_none_or(|old| old == task)
+        });
+        Ok(waiting
+            .map(|kept| (kept.batch.task, kept.batch.submitted_at) = (Some(task), Some(at)))
+            .is_some())
+    }
+
+    async fn give_up_unsubmitted(&self, reason: &str) -> Result<Vec<Uuid>, StoreError> {
+        let now = Timestamp::now();
+        let mut ids = Vec::new();
+        for kept in self.reach_batches()?.iter_mut().filter(|kept| kept.is_open()) {
+            if kept.batch.task.is_none() && kept.batch.submit_by < now {
+                kept.end(&BatchOutcome::Failed(reason.to_owned()), now);
+                ids.push(kept.batch.id);
+            }
+        }
+        Ok(ids)
+    }
+
+    async fn batches(
+        &self,
+        user: &str,
+        status: Option<BatchStatus>,
+    ) -> Result<Vec<Batch>, StoreError> {
+        let batches = self.reach_batches()?;
+        let mine = batches.iter().rev().map(|kept| &kept.batch).filter(|batch| batch.user == user);
+        Ok(mine.filter(|b| status.is_none_or(|status| b.status == status)).cloned().collect())
+    }
+
+    async fn batch(&self, user: &str, id: Uuid) -> Result<Option<Batch>, StoreError> {
+        Ok(self.batches(user, None).await?.into_iter().find(|batch| batch.id == id))
+    }
+
+    async fn batch_result(&self, user: &str, id: Uuid) -> Result<Option<String>, StoreError> {
+        let batches = self.reach_batches()?;
+        let kept = batches.iter().find(|kept| kept.batch.id == id && kept.batch.user == user);
+        Ok(kept.and_then(|kept| kept.result.clone()))
+    }
+
+    async fn claim_batches(
+        &self,
+        follower: Uuid,
+        lease: Duration,
+    ) -> Result<Vec<Batch>, StoreError> {
+        let now = Instant::now();
+        let mut claimed = Vec::new();
+        for kept in self.reach_batches()?.iter_mut().filter(|kept| kept.is_open()) {
+            let free = kept.lease.is_none_or(|(by, until)| by == follower || until < now);
+            if free && kept.batch.task.is_some() {
+                kept.lease = Some((follower, now + lease));
+                claimed.push(kept.batch.clone());
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn renew_batches(&self, follower: Uuid, lease: Duration) -> Result<(), StoreError> {
+        let now = Instant::now();
+        for kept in self.reach_batches()?.iter_mut().filter(|kept| kept.is_open()) {
+            if kept.lease.is_some_and(|(by, until)| by == follower && until >= now) {
+                kept.lease = Some((follower, now + lease));
+            }
+        }
+        Ok(())
+    }
+
+    async fn batch_running(&self, id: Uuid) -> Result<(), StoreError> {
+        for kept in self.reach_batches()?.iter_mut() {
+            if kept.batch.id == id && kept.is_open() {
+                kept.batch.status = BatchStatus::Running;
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish_batch(
+        &self,
+        id: Uuid,
+        outcome: &BatchOutcome,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut batches = self.reach_batches()?;
+        let open = batches.iter_mut().find(|kept| kept.batch.id == id && kept.is_open());
+        Ok(open.map(|kept| kept.end(outcome, at)).is_some())
     }
 }

@@ -11,12 +11,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use figw::{
     domain::{
-        AccessPolicy, AccessRow, Adapter, ApiKey, Cluster, Endpoint, EndpointSettings, Federation,
-        KeyHash, Policy, Route, Target, TokenCount, UsageRow, catalog::DirectApi,
+        AccessPolicy, AccessRow, Adapter, ApiKey, Batch, BatchJob, BatchMetrics, BatchStatus,
+        Cluster, Endpoint, EndpointSettings, Federation, KeyHash, Policy, Route, Target,
+        TokenCount, UsageRow, catalog::DirectApi,
     },
     store::{self, Store, StoreOptions, migrate},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::postgres::Postgres;
@@ -128,6 +129,32 @@ pub fn access(at: Timestamp, model: &str) -> AccessRow {
         duration_us: 90,
         model: Some(model.to_owned()),
         error: Some("no such model".to_owned()),
+    }
+}
+
+/// A batch of Ada's that waits for its task.
+pub fn batch(input_file: &str) -> Batch {
+    Batch {
+        id: Uuid::now_v7(),
+        user: "ada@anl.gov".to_owned(),
+        key_id: Some(Uuid::new_v4()),
+        job: BatchJob {
+            cluster: "sophia".to_owned(),
+            framework: "vllm".to_owned(),
+            endpoint: "sophia-vllm-m".to_owned(),
+            model: "m".to_owned(),
+            compute_endpoint: Uuid::new_v4(),
+            input_file: input_file.to_owned(),
+            output_folder: Some("/data/out".to_owned()),
+        },
+        task: None,
+        status: BatchStatus::Pending,
+        created_at: now(),
+        submit_by: now() + SignedDuration::from_mins(5),
+        submitted_at: None,
+        finished_at: None,
+        error: None,
+        metrics: BatchMetrics::default(),
     }
 }
 

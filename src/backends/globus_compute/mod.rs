@@ -69,6 +69,9 @@ pub enum TaskState {
     Done(PyValue),
     /// It failed; the text of the exception, or the service's reason.
     Failed(String),
+    /// The service has no such task, or no result of it (any more); its own words. A task that was
+    /// just submitted, or just read by somebody else, may look like this for a moment.
+    Missing(String),
 }
 
 /// Whether an endpoint is there.
@@ -321,7 +324,7 @@ impl Compute {
                 Some(progress) => state(progress).await,
                 // What was read is worth more than the error that came after it.
                 None if found.error.is_some() => TaskState::Pending("not asked".to_owned()),
-                None => TaskState::Failed("the service does not know this task".to_owned()),
+                None => TaskState::Missing("the service does not know this task".to_owned()),
             });
         }
         Ok(states)
@@ -361,7 +364,7 @@ impl Compute {
 async fn state(progress: Progress) -> TaskState {
     let outcome = match progress {
         Progress::Pending(word) => return TaskState::Pending(word),
-        Progress::Missing(reason) => return TaskState::Failed(reason),
+        Progress::Missing(reason) => return TaskState::Missing(reason),
         Progress::Ended(outcome) => outcome,
     };
     match read(outcome).await {

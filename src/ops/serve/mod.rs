@@ -1,5 +1,6 @@
 //! `figw serve`: put the parts together, run them, stop them in order.
 
+mod batches;
 pub mod dev;
 mod globus;
 mod lifecycle;
@@ -25,7 +26,7 @@ use crate::{
     },
     catalog::{self, Catalog, snapshot::ResolveSecret},
     config::{Config, ConfigError, Loaded, Secret, secret},
-    gateway::{Budgets, Gateway, InFlight, Settings, StagingArea, lines::Lines},
+    gateway::{Budgets, Gateway, InFlight, Settings, StagingArea, batches::Batches, lines::Lines},
     http::{
         self, App, Readiness,
         admin::Admin,
@@ -124,6 +125,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         gateway: gateway(
             &config,
             Arc::clone(&catalog),
+            Arc::clone(&store),
             &writer,
             Elsewhere { compute, streams, staging },
         ),
@@ -133,6 +135,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
 
     let reload = Arc::new(Notify::new());
     let refresh = Arc::new(Notify::new());
+    let following = batches::Following::start(&config, &app, Arc::clone(&store));
     tokio::spawn(catalog::watch::follow(catalog, store, resolve, Arc::clone(&refresh)));
     tokio::spawn(telemetry::metrics::keep_up(metrics.clone()));
     tokio::spawn(forget_what_is_idle(Arc::clone(&app)));
@@ -161,6 +164,9 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         reload,
     };
     stopping.run(signals, servers).await;
+    if let Some(following) = following {
+        following.stop().await;
+    }
     writer.flush_and_stop(FLUSH_DEADLINE).await;
     tracing::info!("stopped");
     Ok(())
@@ -239,6 +245,7 @@ struct Elsewhere {
 fn gateway(
     config: &Config,
     catalog: Arc<Catalog>,
+    store: Arc<dyn Store>,
     writer: &RowWriter,
     elsewhere: Elsewhere,
 ) -> Gateway {
@@ -254,6 +261,7 @@ fn gateway(
         compute: elsewhere.compute,
         streams: elsewhere.streams,
         staging: elsewhere.staging,
+        batches: Batches::new(store),
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
         in_flight: InFlight::default(),
@@ -263,6 +271,7 @@ fn gateway(
 fn settings(config: &Config, limits: Arc<RequestLimits>) -> Settings {
     Settings {
         limits,
+        max_active_batches: config.limits.max_active_batches_per_user,
         budgets: Budgets {
             first_byte: config.gateway.first_byte_timeout,
             idle: config.gateway.idle_timeout,

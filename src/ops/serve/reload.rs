@@ -79,6 +79,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("database", old.database != new.database),
         ("cache", old.cache != new.cache),
         ("auth", old.auth != new.auth),
+        ("batches", old.batches != new.batches),
         ("gateway.connect_timeout", old.gateway.connect_timeout != new.gateway.connect_timeout),
         (
             "gateway.max_idle_per_host",

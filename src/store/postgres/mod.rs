@@ -3,6 +3,7 @@
 //! A pooler may give every transaction another server connection, so nothing here outlives its
 //! transaction: no named statements (`query_typed` sends an unnamed one), no session settings.
 
+mod batches;
 mod catalog;
 mod error;
 mod keys;
@@ -97,6 +98,7 @@ macro_rules! run {
         $store.settle(connection, outcome)
     }};
 }
+use run;
 
 #[async_trait]
 impl Store for Postgres {

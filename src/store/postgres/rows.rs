@@ -154,7 +154,7 @@ fn numbers<R>(rows: &[R], value: impl Fn(&R) -> Option<u64>) -> Column<'_> {
 
 /// PostgreSQL has no NUL in its texts, but a caller's JSON may (`"model": "a\u0000"`): one such
 /// row must not keep the others out.
-fn storable(text: &str) -> Cow<'_, str> {
+pub(super) fn storable(text: &str) -> Cow<'_, str> {
     if memchr::memchr(0, text.as_bytes()).is_some() {
         Cow::Owned(text.replace('\0', "\u{fffd}"))
     } else {

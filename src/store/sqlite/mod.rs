@@ -1,5 +1,6 @@
 //! SQLite: one thread writes, a few read, and none of them belongs to the async runtime.
 
+mod batches;
 mod catalog;
 mod connection;
 mod keys;
