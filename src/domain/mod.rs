@@ -11,8 +11,8 @@ pub mod usage;
 
 pub use access::{AccessPolicy, Caller};
 pub use catalog::{
-    Adapter, Cluster, DirectApi, Echo, Endpoint, EndpointSettings, Federation, Maintenance, Policy,
-    Route, Target,
+    Adapter, Cluster, DirectApi, Echo, Endpoint, EndpointSettings, Federation, Maintenance, Metis,
+    Policy, Route, Target,
 };
 pub use key::{ApiKey, KeyHash};
 pub use secret::SecretSource;

@@ -114,7 +114,7 @@ fn misconfigured(served: &Served, reason: &str) -> Refusal {
 /// # Errors
 /// 501 when it cannot.
 pub fn supported(adapter: Adapter) -> Result<(), Refusal> {
-    if matches!(adapter, Adapter::DirectApi | Adapter::Echo) {
+    if matches!(adapter, Adapter::DirectApi | Adapter::Echo | Adapter::Metis) {
         return Ok(());
     }
     let message = format!("Inference through {adapter} is not part of this version of figw.");

@@ -7,7 +7,7 @@ use std::{
 
 use super::{choose::supported, meters::EndpointMeters, refusal::Refusal};
 use crate::{
-    backends::direct_api::DirectTarget,
+    backends::{direct_api::DirectTarget, metis::MetisTarget},
     catalog::Served,
     domain::{Echo, Endpoint, EndpointSettings},
 };
@@ -59,6 +59,8 @@ impl Names {
 pub enum Way {
     /// Over HTTP.
     Direct(Box<DirectTarget>),
+    /// Over HTTP, while Metis says that the model is live.
+    Metis(Box<MetisTarget>),
     /// By the built-in model.
     Echo(Echo),
 }
@@ -114,10 +116,13 @@ impl Way {
             EndpointSettings::DirectApi(settings) => {
                 DirectTarget::new(settings, served.api_key.as_ref())
                     .map(|target| Self::Direct(Box::new(target)))
-                    .map_err(|reason| {
-                        tracing::warn!(endpoint = slug, "the endpoint cannot be used: {reason}");
-                        Refusal::bad_gateway(format!("Endpoint {slug} is not set up correctly."))
-                    })
+                    .map_err(|reason| unusable(slug, &reason))
+            }
+            EndpointSettings::Metis(settings) => {
+                let (model, key) = (&served.endpoint.model, served.api_key.as_ref());
+                MetisTarget::new(&served.cluster, model, settings, key)
+                    .map(|target| Self::Metis(Box::new(target)))
+                    .map_err(|reason| unusable(slug, &reason))
             }
             // `choose` has refused those already.
             other => Err(supported(other.adapter()).err().unwrap_or_else(|| {
@@ -125,4 +130,9 @@ impl Way {
             })),
         }
     }
+}
+
+fn unusable(slug: &str, reason: &str) -> Refusal {
+    tracing::warn!(endpoint = slug, "the endpoint cannot be used: {reason}");
+    Refusal::bad_gateway(format!("Endpoint {slug} is not set up correctly."))
 }

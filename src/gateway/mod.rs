@@ -33,8 +33,12 @@ use self::{
 };
 use crate::{
     backends::{
-        Answer, BackendError, Call, direct_api::DirectClient, echo, globus_compute::Compute,
+        Answer, BackendError, Call,
+        direct_api::{DirectClient, DirectTarget},
+        echo,
+        globus_compute::Compute,
         headers,
+        metis::{Manifests, MetisTarget},
     },
     catalog::{Catalog, Served},
     domain::{AccessRow, Caller, Route, TokenCount, UsageRow},
@@ -44,6 +48,9 @@ use crate::{
 
 /// Bodies from this size on, in bytes, are scanned aside.
 const LONG_BODY: usize = 256 * 1024;
+
+/// What callers are told to wait when a model is not live on Metis: until the manifest is read anew.
+const METIS_RETRY: Duration = Duration::from_mins(1);
 
 /// Everything that serving a request takes; shared by all connections.
 #[derive(Debug)]
@@ -56,6 +63,8 @@ pub struct Gateway {
     pub client: DirectClient,
     /// Globus Compute, when it is configured.
     pub compute: Option<Compute>,
+    /// What is live on Metis.
+    pub manifests: Manifests,
     /// What a reload can change.
     pub settings: ArcSwap<Settings>,
     /// Endpoints that have been asked for.
@@ -232,8 +241,13 @@ impl Gateway {
     ) -> Result<(Answer, Budgets), Refusal> {
         let call = call(request, scan, served);
         let budgets = self.settings.load().budgets;
+        let live;
         let target = match &line.way {
-            Ok(Way::Direct(target)) => target,
+            Ok(Way::Direct(target)) => &**target,
+            Ok(Way::Metis(target)) => {
+                live = self.live(target, served).await?;
+                &*live
+            }
             Ok(Way::Echo(settings)) => {
                 let answer = echo::send(settings, &call).map_err(|e| failed(served, &e))?;
                 record.answered(answer.status);
@@ -255,6 +269,18 @@ impl Gateway {
             .map_err(|error| failed(served, &error))?;
         record.answered(answer.status);
         Ok((answer, budgets))
+    }
+
+    /// Where a model of Metis is to be asked, if it is live.
+    async fn live(
+        &self,
+        target: &MetisTarget,
+        served: &Served,
+    ) -> Result<Arc<DirectTarget>, Refusal> {
+        target.live(&self.manifests).await.map_err(|reason| {
+            let message = format!("The model '{}' {reason}.", served.endpoint.model);
+            Refusal::unavailable("model_not_live", message, METIS_RETRY)
+        })
     }
 }
 

@@ -15,7 +15,10 @@ use warp::{filters::BoxedFilter, reply::Response};
 
 use crate::{
     auth::Authenticator,
-    backends::direct_api::{ClientOptions, DirectClient},
+    backends::{
+        direct_api::{ClientOptions, DirectClient},
+        metis::Manifests,
+    },
     catalog::{self, Catalog, snapshot::ResolveSecret},
     config::{Config, ConfigError, Loaded, Secret, secret},
     gateway::{Budgets, Gateway, InFlight, Settings, lines::Lines},
@@ -26,6 +29,7 @@ use crate::{
     },
     limits::RequestLimits,
     ops::database,
+    outbound,
     store::{RowWriter, Store, StoreError, WriterOptions},
     telemetry::{self, logs::LevelHandle},
     workers::Workers,
@@ -37,6 +41,9 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// How long an idle connection is kept. Longer than the 60 s after which nginx closes its own idle
 /// connections to an upstream, so that nginx never sends into one that is just being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// The longest that a cluster's `status_url` may take; its own setting is usually shorter.
+const STATUS_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long the last rows may take to be written at the end.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
@@ -106,7 +113,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let app = Arc::new(App {
         auth: Authenticator::default(),
         readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
-        gateway: gateway(&config, Arc::clone(&catalog), &writer),
+        gateway: gateway(&config, Arc::clone(&catalog), &writer)?,
     });
     allow_descriptors(config.server.max_connections);
     let workers = Workers::start(worker_count(&config)).context("cannot start threads")?;
@@ -209,9 +216,10 @@ fn writer_options(config: &Config, instance: &str) -> WriterOptions {
     }
 }
 
-fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gateway {
+fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> anyhow::Result<Gateway> {
+    let status_client = outbound::client(STATUS_TIMEOUT).context("cannot set up HTTPS")?;
     let limits = RequestLimits::new(config.limits.requests_per_second_per_user);
-    Gateway {
+    Ok(Gateway {
         catalog,
         rows: writer.clone(),
         client: DirectClient::new(ClientOptions {
@@ -220,10 +228,11 @@ fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> Gatewa
             workers: worker_count(config),
         }),
         compute: None,
+        manifests: Manifests::new(status_client),
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
         in_flight: InFlight::default(),
-    }
+    })
 }
 
 fn settings(config: &Config, limits: Arc<RequestLimits>) -> Settings {
