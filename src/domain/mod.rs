@@ -7,6 +7,7 @@ pub mod human;
 pub mod key;
 pub mod secret;
 pub mod slug;
+pub mod task;
 pub mod usage;
 
 pub use access::{AccessPolicy, Caller};
@@ -16,4 +17,5 @@ pub use catalog::{
 };
 pub use key::{ApiKey, KeyHash};
 pub use secret::SecretSource;
+pub use task::{RemoteTask, TaskOutcome};
 pub use usage::{AccessRow, TokenCount, UsageRow};

@@ -8,6 +8,7 @@ mod record;
 mod schema;
 mod spool;
 mod sqlite;
+mod tasks;
 pub mod writer;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use crate::domain::{AccessRow, ApiKey, Cluster, Endpoint, Federation, UsageRow};
 
 pub use options::StoreOptions;
+pub use tasks::TaskStore;
 pub use writer::{RowWriter, WriterOptions, WriterState};
 
 use options::Location;
@@ -154,7 +156,7 @@ pub enum SchemaState {
 
 /// The database, in the verbs that figw needs.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
+pub trait Store: TaskStore + Send + Sync + std::fmt::Debug {
     /// What this store is, for messages: its URL without the password.
     fn describe(&self) -> String;
 

@@ -8,6 +8,7 @@ mod error;
 mod keys;
 pub(super) mod migrations;
 mod rows;
+mod tasks;
 mod tls;
 mod url;
 
@@ -97,6 +98,7 @@ macro_rules! run {
         $store.settle(connection, outcome)
     }};
 }
+use run;
 
 #[async_trait]
 impl Store for Postgres {
