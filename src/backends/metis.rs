@@ -7,6 +7,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -97,9 +98,11 @@ pub struct StatusSource {
 pub struct Manifests {
     client: reqwest::Client,
     kept: Kept<Result<Arc<Manifest>, ManifestError>>,
-    /// The last good manifest of each address.
-    last: Arc<Mutex<HashMap<String, (Instant, Arc<Manifest>)>>>,
+    last: Arc<Mutex<LastGood>>,
 }
+
+/// The last good manifest of each address, and since when it is there.
+type LastGood = HashMap<String, (Instant, Arc<Manifest>)>;
 
 /// A Metis endpoint, ready to be sent to once its model is live.
 #[derive(Debug)]
@@ -124,6 +127,12 @@ pub enum NotLive {
     /// The manifest names an address that makes no sense.
     #[error("has no address at which it can be asked")]
     NoAddress,
+}
+
+impl fmt::Display for StatusSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.url)
+    }
 }
 
 impl StatusSource {

@@ -55,28 +55,13 @@ impl SettingsFields {
                 return Err(missing_flag(flag, example));
             }
         }
-        self.overlay(adapter, Map::new(), given)
+        overlay(adapter, Map::new(), given)
     }
 
     /// The settings of an endpoint with what was given changed.
     pub(super) fn change(&self, old: &EndpointSettings) -> Result<EndpointSettings, Failure> {
         self.check_owners(old.adapter())?;
-        self.overlay(old.adapter(), old.to_values(), self.given())
-    }
-
-    fn overlay(
-        &self,
-        adapter: Adapter,
-        mut values: Map<String, Value>,
-        given: Vec<Given>,
-    ) -> Result<EndpointSettings, Failure> {
-        for (_, key, value) in given {
-            match value {
-                Some(value) => values.insert(key.to_owned(), value),
-                None => values.shift_remove(key),
-            };
-        }
-        EndpointSettings::from_values(adapter, values).map_err(Failure::usage)
+        overlay(old.adapter(), old.to_values(), self.given())
     }
 
     fn check_owners(&self, adapter: Adapter) -> Result<(), Failure> {
@@ -138,6 +123,20 @@ impl SettingsFields {
         }
         Ok(())
     }
+}
+
+fn overlay(
+    adapter: Adapter,
+    mut values: Map<String, Value>,
+    given: Vec<Given>,
+) -> Result<EndpointSettings, Failure> {
+    for (_, key, value) in given {
+        match value {
+            Some(value) => values.insert(key.to_owned(), value),
+            None => values.shift_remove(key),
+        };
+    }
+    EndpointSettings::from_values(adapter, values).map_err(Failure::usage)
 }
 
 fn ask_parsed<T: std::str::FromStr<Err: std::fmt::Display>>(

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Place, refusal::Refusal};
 use crate::{
     catalog::{Served, Snapshot},
-    domain::{Adapter, Caller, Route},
+    domain::{Adapter, Caller, Cluster, Route},
 };
 
 /// What callers are told to wait while a cluster is in maintenance.
@@ -23,23 +23,35 @@ pub fn choose(
     model: &str,
 ) -> Result<Arc<Served>, Refusal> {
     match place {
-        Place::On { cluster, framework } => on(snapshot, caller, cluster, framework, route, model),
+        Place::On { cluster, framework } => {
+            on(snapshot, caller, (cluster, framework), model, |served| available(served, route))
+        }
         Place::Anywhere => anywhere(snapshot, caller, route, model),
     }
+}
+
+/// Finds the endpoint for a task of `model`. Whether it takes tasks is for the caller to see.
+///
+/// # Errors
+/// As [`choose`].
+pub fn for_task(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    cluster: &str,
+    framework: &str,
+    model: &str,
+) -> Result<Arc<Served>, Refusal> {
+    on(snapshot, caller, (cluster, framework), model, |served| in_service(&served.cluster))
 }
 
 fn on(
     snapshot: &Snapshot,
     caller: &Caller,
-    cluster: &str,
-    framework: &str,
-    route: Route,
+    (cluster, framework): (&str, &str),
     model: &str,
+    available: impl Fn(&Served) -> Result<(), Refusal>,
 ) -> Result<Arc<Served>, Refusal> {
-    let Some(known) = snapshot.cluster(cluster) else {
-        let message = format!("There is no cluster '{}'.", shortened(cluster));
-        return Err(Refusal::not_found("cluster_not_found", message));
-    };
+    let known = snapshot.cluster(cluster).ok_or_else(|| no_cluster(cluster))?;
     if !known.frameworks.iter().any(|f| f == framework) {
         let message = format!("Cluster '{cluster}' has no framework '{}'.", shortened(framework));
         return Err(Refusal::not_found("framework_not_found", message));
@@ -54,7 +66,7 @@ fn on(
     if !served.permits(caller) {
         return Err(not_permitted(model));
     }
-    available(served, route)?;
+    available(served)?;
     Ok(Arc::clone(served))
 }
 
@@ -81,11 +93,7 @@ fn anywhere(
 /// Whether the endpoint can be sent to at all, and its cluster is in service and offers the route.
 fn available(served: &Served, route: Route) -> Result<(), Refusal> {
     let cluster = &served.cluster;
-    if let Some(maintenance) = &cluster.maintenance {
-        let message =
-            format!("Cluster '{}' is under maintenance: {}", cluster.name, maintenance.notice);
-        return Err(Refusal::unavailable("maintenance", message, MAINTENANCE_RETRY));
-    }
+    in_service(cluster)?;
     if !cluster.routes.contains(&route) {
         let offered: Vec<_> = cluster.routes.iter().map(|route| route.as_str()).collect();
         let message = format!(
@@ -101,7 +109,15 @@ fn available(served: &Served, route: Route) -> Result<(), Refusal> {
     }
 }
 
-fn misconfigured(served: &Served, reason: &str) -> Refusal {
+fn in_service(cluster: &Cluster) -> Result<(), Refusal> {
+    let Some(maintenance) = &cluster.maintenance else { return Ok(()) };
+    let message =
+        format!("Cluster '{}' is under maintenance: {}", cluster.name, maintenance.notice);
+    Err(Refusal::unavailable("maintenance", message, MAINTENANCE_RETRY))
+}
+
+/// The refusal of an endpoint that cannot be sent to for `reason`, which is the operator's business.
+pub(super) fn misconfigured(served: &Served, reason: &str) -> Refusal {
     let slug = &served.endpoint.slug;
     tracing::debug!(endpoint = slug, reason, "an unusable endpoint was asked for");
     let message =
@@ -119,6 +135,12 @@ pub fn supported(adapter: Adapter) -> Result<(), Refusal> {
     }
     let message = format!("Inference through {adapter} is not part of this version of figw.");
     Err(Refusal::new(http::StatusCode::NOT_IMPLEMENTED, "adapter_not_supported", message))
+}
+
+/// 404 for a cluster that does not exist.
+pub(super) fn no_cluster(name: &str) -> Refusal {
+    let message = format!("There is no cluster '{}'.", shortened(name));
+    Refusal::not_found("cluster_not_found", message)
 }
 
 fn no_model(model: &str, place: &str) -> Refusal {

@@ -125,9 +125,11 @@ impl Way {
                     .map_err(|reason| unusable(slug, &reason))
             }
             // `choose` has refused those already.
-            other => Err(supported(other.adapter()).err().unwrap_or_else(|| {
-                Refusal::bad_gateway(format!("Endpoint {slug} cannot be reached."))
-            })),
+            other @ EndpointSettings::GlobusCompute(_) => {
+                Err(supported(other.adapter()).err().unwrap_or_else(|| {
+                    Refusal::bad_gateway(format!("Endpoint {slug} cannot be reached."))
+                }))
+            }
         }
     }
 }

@@ -2,13 +2,16 @@
 
 pub mod budgets;
 pub mod choose;
+pub mod jobs;
 pub mod lines;
 pub mod meters;
 pub mod record;
 pub mod refusal;
 pub mod relay;
+mod remote;
 pub mod reply;
 pub mod scan;
+pub mod tasks;
 
 use std::{
     sync::Arc,
@@ -27,9 +30,11 @@ pub use refusal::Refusal;
 pub use reply::{Reply, ReplyBody};
 
 use self::{
+    jobs::JobLists,
     lines::{Line, Lines, Way},
     record::{Books, CALLER_HUNG_UP, Record, micros_since},
     scan::{Invalid, Scan, splice::splice},
+    tasks::Tasks,
 };
 use crate::{
     backends::{
@@ -65,6 +70,10 @@ pub struct Gateway {
     pub compute: Option<Compute>,
     /// What is live on Metis.
     pub manifests: Manifests,
+    /// What runs on clusters.
+    pub job_lists: JobLists,
+    /// Tasks that are asked for later.
+    pub tasks: Tasks,
     /// What a reload can change.
     pub settings: ArcSwap<Settings>,
     /// Endpoints that have been asked for.
@@ -241,12 +250,12 @@ impl Gateway {
     ) -> Result<(Answer, Budgets), Refusal> {
         let call = call(request, scan, served);
         let budgets = self.settings.load().budgets;
-        let live;
+        let current;
         let target = match &line.way {
             Ok(Way::Direct(target)) => &**target,
             Ok(Way::Metis(target)) => {
-                live = self.live(target, served).await?;
-                &*live
+                current = self.live(target, served).await?;
+                &*current
             }
             Ok(Way::Echo(settings)) => {
                 let answer = echo::send(settings, &call).map_err(|e| failed(served, &e))?;

@@ -5,9 +5,11 @@ pub mod body;
 pub mod error;
 pub mod health;
 pub mod inference;
+pub mod jobs;
 pub mod lists;
 pub mod paths;
 pub mod server;
+pub mod tasks;
 
 use std::sync::Arc;
 
@@ -34,6 +36,10 @@ pub struct App {
 #[must_use]
 pub fn public(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     inference::routes(app)
+        .or(tasks::routes(app))
+        .unify()
+        .or(jobs::routes(app))
+        .unify()
         .or(lists::routes(app))
         .unify()
         .or(health::routes(app))

@@ -17,11 +17,12 @@ use crate::{
     auth::Authenticator,
     backends::{
         direct_api::{ClientOptions, DirectClient},
+        globus_compute::Compute,
         metis::Manifests,
     },
     catalog::{self, Catalog, snapshot::ResolveSecret},
     config::{Config, ConfigError, Loaded, Secret, secret},
-    gateway::{Budgets, Gateway, InFlight, Settings, lines::Lines},
+    gateway::{Budgets, Gateway, InFlight, Settings, jobs::JobLists, lines::Lines, tasks::Tasks},
     http::{
         self, App, Readiness,
         admin::Admin,
@@ -113,7 +114,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let app = Arc::new(App {
         auth: Authenticator::default(),
         readiness: Arc::new(Readiness::new(instance, Arc::clone(&catalog), writer.clone())),
-        gateway: gateway(&config, Arc::clone(&catalog), &writer)?,
+        gateway: gateway(&config, Arc::clone(&catalog), &writer, Arc::clone(&store))?,
     });
     allow_descriptors(config.server.max_connections);
     let workers = Workers::start(worker_count(&config)).context("cannot start threads")?;
@@ -123,6 +124,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     tokio::spawn(catalog::watch::follow(catalog, store, resolve, Arc::clone(&refresh)));
     tokio::spawn(telemetry::metrics::keep_up(metrics.clone()));
     tokio::spawn(forget_what_is_idle(Arc::clone(&app)));
+    tokio::spawn(app.gateway.tasks.clone().follow());
     tokio::spawn(
         reload::Reload { reread, level, running: config.clone(), app: Arc::clone(&app), refresh }
             .follow(Arc::clone(&reload)),
@@ -216,7 +218,13 @@ fn writer_options(config: &Config, instance: &str) -> WriterOptions {
     }
 }
 
-fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> anyhow::Result<Gateway> {
+fn gateway(
+    config: &Config,
+    catalog: Arc<Catalog>,
+    writer: &RowWriter,
+    store: Arc<dyn Store>,
+) -> anyhow::Result<Gateway> {
+    let compute: Option<Compute> = None;
     let status_client = outbound::client(STATUS_TIMEOUT).context("cannot set up HTTPS")?;
     let limits = RequestLimits::new(config.limits.requests_per_second_per_user);
     Ok(Gateway {
@@ -227,8 +235,10 @@ fn gateway(config: &Config, catalog: Arc<Catalog>, writer: &RowWriter) -> anyhow
             max_idle_per_host: config.gateway.max_idle_per_host as usize,
             workers: worker_count(config),
         }),
-        compute: None,
-        manifests: Manifests::new(status_client),
+        tasks: Tasks::new(store, compute.clone()),
+        compute,
+        manifests: Manifests::new(status_client.clone()),
+        job_lists: JobLists::new(status_client),
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
         in_flight: InFlight::default(),
