@@ -24,15 +24,6 @@ use crate::{
     outbound,
 };
 
-/// How long a manifest is good.
-const KEPT: Duration = Duration::from_mins(1);
-
-/// How long a failure to get one is.
-const FAILURE_KEPT: Duration = Duration::from_secs(10);
-
-/// How long the last manifest stands in for one that cannot be had.
-const LAST_RESORT: Duration = Duration::from_mins(10);
-
 /// Longest wait for a manifest, unless the cluster's `api_request_timeout` says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -93,10 +84,30 @@ pub struct StatusSource {
     timeout: Duration,
 }
 
+/// How long manifests count.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// A manifest.
+    kept: Duration,
+    /// A failure to get one.
+    failure_kept: Duration,
+    /// The last good one in the place of one that cannot be had.
+    last_resort: Duration,
+}
+
+impl Times {
+    const USUAL: Self = Self {
+        kept: Duration::from_mins(1),
+        failure_kept: Duration::from_secs(10),
+        last_resort: Duration::from_mins(10),
+    };
+}
+
 /// The manifests of all Metis clusters.
 #[derive(Debug)]
 pub struct Manifests {
     client: reqwest::Client,
+    times: Times,
     kept: Kept<Result<Arc<Manifest>, ManifestError>>,
     last: Arc<Mutex<LastGood>>,
 }
@@ -222,7 +233,7 @@ impl Manifests {
     /// time-out of its own.
     #[must_use]
     pub fn new(client: reqwest::Client) -> Self {
-        Self { client, kept: Kept::new(MOST), last: Arc::default() }
+        Self { client, times: Times::USUAL, kept: Kept::new(MOST), last: Arc::default() }
     }
 
     /// The manifest at `source`, at most a minute old, or ten while it cannot be had.
@@ -231,19 +242,20 @@ impl Manifests {
     /// Why there is none.
     pub async fn get(&self, source: &StatusSource) -> Result<Arc<Manifest>, ManifestError> {
         let fetched = source.clone().fetch(self.client.clone());
-        let (last, url) = (Arc::clone(&self.last), source.url.clone());
+        let (last, url, times) = (Arc::clone(&self.last), source.url.clone(), self.times);
         let ask = async move {
             match fetched.await {
                 Ok(document) => {
                     let manifest = Arc::new(Manifest::read(document));
                     let newest = (Instant::now(), Arc::clone(&manifest));
                     last.lock().unwrap_or_else(PoisonError::into_inner).insert(url, newest);
-                    (Ok(manifest), KEPT)
+                    (Ok(manifest), times.kept)
                 }
                 Err(error) => {
                     let last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                    let usable = last.get(&url).filter(|(at, _)| at.elapsed() < LAST_RESORT);
-                    (usable.map(|(_, manifest)| Arc::clone(manifest)).ok_or(error), FAILURE_KEPT)
+                    let usable = last.get(&url).filter(|(at, _)| at.elapsed() < times.last_resort);
+                    let usable = usable.map(|(_, manifest)| Arc::clone(manifest));
+                    (usable.ok_or(error), times.failure_kept)
                 }
             }
         };
@@ -344,48 +356,4 @@ fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn manifest(document: Value) -> Manifest {
-        Manifest::read(serde_json::from_value(document).unwrap())
-    }
-
-    #[test]
-    fn a_model_is_found_by_its_name_or_an_experts_and_a_live_one_first() {
-        let manifest = manifest(json!({
-            "k1": { "status": "Stopped", "model": "llama", "url": "http://old/v1" },
-            "k2": { "status": "Live", "model": "llama", "experts": ["tuned"], "url": "http://new/v1" },
-            "k3": { "status": null, "model": "odd", "experts": "a, b", "model_version": 3 },
-            "k4": "no object",
-        }));
-        assert_eq!(manifest.models.len(), 3, "what makes no sense is left out");
-        let found = |model| manifest.find(model).map(|listed| listed.url.as_deref());
-        assert_eq!(found("llama"), Some(Some("http://new/v1")));
-        assert_eq!(found("tuned"), Some(Some("http://new/v1")));
-        assert_eq!(found("b"), Some(None));
-        assert_eq!(found("nobody"), None);
-        assert_eq!(manifest.find("odd").unwrap().status, "Unknown");
-    }
-
-    #[test]
-    fn a_cluster_without_a_status_url_is_named() {
-        let mut cluster: Cluster = serde_json::from_value(json!({
-            "name": "metis", "adapter": "metis", "frameworks": ["api"], "routes": [],
-        }))
-        .unwrap();
-        let missing = StatusSource::of(&cluster).unwrap_err();
-        assert!(missing.contains("`metis`") && missing.contains("status_url"), "{missing}");
-        cluster.settings = serde_json::from_value(
-            json!({ "status_url": "http://metis/status", "api_request_timeout": 2.5 }),
-        )
-        .unwrap();
-        let source = StatusSource::of(&cluster).unwrap();
-        assert_eq!(
-            (source.url.as_str(), source.timeout.as_millis()),
-            ("http://metis/status", 2500)
-        );
-    }
-}
+mod tests;

@@ -20,3 +20,4 @@ pub mod postgres;
 pub mod requests;
 pub mod rows;
 pub mod samples;
+pub mod status_page;
