@@ -79,7 +79,7 @@ fn parsed<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let refusal = invalid(&error.into_inner().to_string());
-        if path == "." { refusal } else { refusal.param(path) }
+        if matches!(path.as_str(), "." | "?") { refusal } else { refusal.param(path) }
     })?;
     reader.end().map_err(|error| invalid(&error.to_string()))?;
     Ok(value)
