@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use figw::domain::{
     AccessPolicy, Endpoint, EndpointSettings, SecretSource,
-    catalog::{DirectApi, Echo, GlobusCompute},
+    catalog::{DirectApi, Echo, GlobusCompute, Metis},
     secret::SecretReference,
 };
 use proptest::{collection::vec, option, prelude::*};
-use serde_json::{Map, Value};
 
 fn secret() -> impl Strategy<Value = SecretSource> {
     prop_oneof![
@@ -21,15 +20,6 @@ fn secret() -> impl Strategy<Value = SecretSource> {
 
 fn milliseconds() -> impl Strategy<Value = Duration> {
     (0..10_000_000_u64).prop_map(Duration::from_millis)
-}
-
-fn value() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<String>().prop_map(Value::from),
-        vec(any::<String>(), 0..3).prop_map(Value::from),
-    ]
 }
 
 fn settings() -> impl Strategy<Value = EndpointSettings> {
@@ -48,8 +38,10 @@ fn settings() -> impl Strategy<Value = EndpointSettings> {
                 batch_function_uuid: batch,
             })
         });
-    let metis = vec((any::<String>(), value()), 0..4)
-        .prop_map(|entries| EndpointSettings::Metis(entries.into_iter().collect::<Map<_, _>>()));
+    let metis = (option::of(any::<String>()), option::of(secret()), option::of(milliseconds()))
+        .prop_map(|(api_url, api_key, request_timeout)| {
+            EndpointSettings::Metis(Metis { api_url, api_key, request_timeout })
+        });
     let echo = milliseconds().prop_map(|delay| EndpointSettings::Echo(Echo { delay }));
     prop_oneof![direct, globus, metis, echo]
 }

@@ -8,7 +8,10 @@ mod support;
 use std::{fs, sync::Arc, time::Duration};
 
 use figw::{
-    domain::{ApiKey, Cluster, Endpoint, EndpointSettings, Maintenance, UsageRow, catalog::Echo},
+    domain::{
+        ApiKey, Cluster, Endpoint, EndpointSettings, Maintenance, RemoteTask, TaskOutcome,
+        UsageRow, catalog::Echo,
+    },
     store::{
         self, CatalogEdit, RowBatch, SchemaState, Store, StoreError, StoreOptions,
         migrate::{self, MigrateError, Progress},
@@ -60,6 +63,8 @@ async fn the_story(options: &StoreOptions, counter: &Counter<'_>) {
     keys_come_and_go(store.as_ref()).await;
     rows_are_written_once(store.as_ref(), counter).await;
     batches::the_story(&store, counter).await;
+    tasks_are_read_by_one_at_a_time(&store).await;
+    tasks_are_forgotten_in_time(store.as_ref(), counter).await;
     many_callers_share_the_store(&store).await;
     a_strange_schema_is_recognised(options, store.as_ref(), counter).await;
 }
@@ -198,6 +203,67 @@ async fn rows_are_written_once(store: &dyn Store, counter: &Counter<'_>) {
         store.write_rows(Arc::new(RowBatch { usage: vec![row], access: vec![] })).await.unwrap();
         assert_eq!(last_use().await, Some(at + SignedDuration::from_secs(expected)), "{moved} s");
     }
+}
+
+fn task(user: &str) -> RemoteTask {
+    RemoteTask {
+        id: Uuid::new_v4(),
+        user: user.to_owned(),
+        cluster: "sophia".to_owned(),
+        framework: "sam3service".to_owned(),
+        endpoint: "sophia-sam3service-sam3".to_owned(),
+        model: "sam3".to_owned(),
+        compute_endpoint: Uuid::new_v4(),
+        submitted_at: now(),
+        outcome: None,
+    }
+}
+
+async fn tasks_are_read_by_one_at_a_time(store: &Arc<dyn Store>) {
+    let lease = Duration::from_mins(1);
+    let (one, other) = (task("ada"), task("ada"));
+    for task in [&one, &other] {
+        store.add_task(task).await.unwrap();
+    }
+    assert_eq!(store.task("ada", one.id).await.unwrap(), Some(one.clone()));
+    assert_eq!(store.task("bob", one.id).await.unwrap(), None, "nobody else's business");
+
+    let contenders = (0..20).map(|_| {
+        let (store, id) = (Arc::clone(store), one.id);
+        tokio::spawn(async move { store.lease_task(id, lease).await.unwrap() })
+    });
+    let mut winners = 0;
+    for contender in contenders.collect::<Vec<_>>() {
+        winners += u32::from(contender.await.unwrap());
+    }
+    assert_eq!(winners, 1);
+    let rest = store.lease_tasks(lease, 10).await.unwrap();
+    assert_eq!(rest, std::slice::from_ref(&other), "the first is leased already");
+    store.rest_tasks(&[one.id, other.id], Duration::ZERO).await.unwrap();
+    assert_eq!(store.lease_tasks(lease, 1).await.unwrap().len(), 1);
+    assert_eq!(store.lease_tasks(lease, 10).await.unwrap().len(), 1);
+
+    let done = TaskOutcome::Done(r#"{"masks":[]}"#.to_owned());
+    assert!(store.finish_task(one.id, &done).await.unwrap());
+    let late = TaskOutcome::Failed("too late".to_owned());
+    assert!(!store.finish_task(one.id, &late).await.unwrap(), "the first word counts");
+    assert_eq!(store.task("ada", one.id).await.unwrap().unwrap().outcome, Some(done));
+    store.rest_tasks(&[one.id], Duration::ZERO).await.unwrap();
+    assert!(!store.lease_task(one.id, lease).await.unwrap(), "there is nothing left to ask");
+    assert!(!store.lease_task(Uuid::new_v4(), lease).await.unwrap());
+}
+
+async fn tasks_are_forgotten_in_time(store: &dyn Store, counter: &Counter<'_>) {
+    let long = Duration::from_hours(24);
+    let count = || counter.number("SELECT count(*) FROM tasks");
+    let before = count();
+    let abandoned =
+        RemoteTask { submitted_at: now() - SignedDuration::from_hours(48), ..task("ada") };
+    store.add_task(&abandoned).await.unwrap();
+    assert_eq!(store.prune_tasks(long, long).await.unwrap(), 1);
+    assert_eq!((count(), before), (before, 2));
+    assert_eq!(store.prune_tasks(Duration::ZERO, long).await.unwrap(), 1, "the one that has ended");
+    assert_eq!(count(), 1);
 }
 
 async fn many_callers_share_the_store(store: &Arc<dyn Store>) {

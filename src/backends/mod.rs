@@ -5,6 +5,7 @@ pub mod direct_api;
 pub mod echo;
 pub mod globus_compute;
 pub mod headers;
+pub mod metis;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};

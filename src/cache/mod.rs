@@ -1,5 +1,7 @@
-//! Short-lived state: what instances share.
+//! Short-lived state: answers kept for a while, and what instances share.
 
+pub mod kept;
 mod shared;
 
+pub use kept::Kept;
 pub use shared::{Cache, CacheError};

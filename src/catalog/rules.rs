@@ -151,9 +151,12 @@ impl<'a> After<'a> {
                 ),
             );
         }
-        if let EndpointSettings::DirectApi(settings) = &endpoint.settings
-            && let Err(reason) = check_base_url(&settings.api_url)
-        {
+        let api_url = match &endpoint.settings {
+            EndpointSettings::DirectApi(settings) => Some(&settings.api_url),
+            EndpointSettings::Metis(settings) => settings.api_url.as_ref(),
+            EndpointSettings::GlobusCompute(_) | EndpointSettings::Echo(_) => None,
+        };
+        if let Some(Err(reason)) = api_url.map(|url| check_base_url(url)) {
             faults.add("settings.api_url", reason);
         }
     }

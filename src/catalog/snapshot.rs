@@ -9,10 +9,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::{
-    domain::{
-        ApiKey, Caller, Cluster, Endpoint, EndpointSettings, Federation, KeyHash, Policy,
-        SecretSource,
-    },
+    domain::{ApiKey, Caller, Cluster, Endpoint, Federation, KeyHash, Policy, SecretSource},
     store::CatalogData,
 };
 
@@ -240,10 +237,7 @@ fn serve(
         );
         return None;
     };
-    let secret = match &endpoint.settings {
-        EndpointSettings::DirectApi(settings) => settings.api_key.as_ref().map(resolve),
-        _ => None,
-    };
+    let secret = endpoint.settings.api_key().map(resolve);
     let (api_key, unusable) = match secret.transpose() {
         Ok(api_key) => (api_key, None),
         Err(reason) => (None, Some(format!("its API key cannot be read: {reason}"))),

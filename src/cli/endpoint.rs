@@ -12,10 +12,7 @@ use super::{
 };
 use crate::{
     catalog::Kind,
-    domain::{
-        AccessPolicy, Adapter, Cluster, Endpoint, EndpointSettings, SecretSource,
-        catalog::DirectApi,
-    },
+    domain::{AccessPolicy, Adapter, Cluster, Endpoint, SecretSource},
     store::CatalogData,
 };
 
@@ -283,11 +280,7 @@ const fn state(endpoint: &Endpoint) -> &'static str {
 
 /// The endpoint as it may be shown: a secret's place, but not a secret's text.
 fn masked(mut endpoint: Endpoint) -> Endpoint {
-    if let EndpointSettings::DirectApi(DirectApi {
-        api_key: Some(SecretSource::Plain(secret)),
-        ..
-    }) = &mut endpoint.settings
-    {
+    if let Some(SecretSource::Plain(secret)) = endpoint.settings.api_key_mut() {
         "***".clone_into(secret);
     }
     endpoint

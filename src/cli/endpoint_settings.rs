@@ -4,22 +4,22 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Failure, ask, changes::missing_flag, cluster::apply_settings};
+use super::{Failure, ask, changes::missing_flag};
 use crate::domain::{Adapter, EndpointSettings};
 
-/// What adapters need. Each flag belongs to one adapter.
+/// What adapters need. Each flag belongs to the adapters that its help names.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 pub(super) struct SettingsFields {
-    /// direct-api: base address to which the route is appended, such as `http://host:8000/v1`
+    /// direct-api, metis: base address to which the route is appended, such as `http://host:8000/v1`
     #[arg(long, value_name = "URL")]
     api_url: Option<String>,
-    /// direct-api: environment variable of the gateway that holds the back end's API key
+    /// direct-api, metis: environment variable of the gateway that holds the back end's API key
     #[arg(long, value_name = "NAME", conflicts_with = "api_key_file")]
     api_key_env: Option<String>,
-    /// direct-api: file that holds the back end's API key
+    /// direct-api, metis: file that holds the back end's API key
     #[arg(long, value_name = "PATH")]
     api_key_file: Option<String>,
-    /// direct-api: how long one whole request may take, such as 120s
+    /// direct-api, metis: how long one whole request may take, such as 120s
     #[arg(long, value_name = "DURATION")]
     request_timeout: Option<String>,
     /// globus-compute: port of the model's API on the compute node
@@ -40,9 +40,6 @@ pub(super) struct SettingsFields {
     /// echo: pause before each piece of a stream, such as 20ms
     #[arg(long, value_name = "DURATION")]
     delay: Option<String>,
-    /// metis: anything its service needs; repeatable; an empty value removes the key
-    #[arg(long = "setting", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
 }
 
 /// A flag that was given: its name, the setting it stands for and the new value, none to clear it.
@@ -58,29 +55,13 @@ impl SettingsFields {
                 return Err(missing_flag(flag, example));
             }
         }
-        self.overlay(adapter, Map::new(), given)
+        overlay(adapter, Map::new(), given)
     }
 
     /// The settings of an endpoint with what was given changed.
     pub(super) fn change(&self, old: &EndpointSettings) -> Result<EndpointSettings, Failure> {
         self.check_owners(old.adapter())?;
-        self.overlay(old.adapter(), old.to_values(), self.given())
-    }
-
-    fn overlay(
-        &self,
-        adapter: Adapter,
-        mut values: Map<String, Value>,
-        given: Vec<Given>,
-    ) -> Result<EndpointSettings, Failure> {
-        for (_, key, value) in given {
-            match value {
-                Some(value) => values.insert(key.to_owned(), value),
-                None => values.shift_remove(key),
-            };
-        }
-        apply_settings(&mut values, &self.settings)?;
-        EndpointSettings::from_values(adapter, values).map_err(Failure::usage)
+        overlay(old.adapter(), old.to_values(), self.given())
     }
 
     fn check_owners(&self, adapter: Adapter) -> Result<(), Failure> {
@@ -91,11 +72,12 @@ impl SettingsFields {
         })
     }
 
-    /// A flag that was given although it is not `adapter`'s, and whose it is.
+    /// A flag that was given although it is not `adapter`'s, and whose it is first of all.
     pub(super) fn foreign_flag(&self, adapter: Adapter) -> Option<(&'static str, Adapter)> {
-        let settings = (!self.settings.is_empty()).then_some("--setting");
-        let flags = self.given().into_iter().map(|(flag, ..)| flag).chain(settings);
-        flags.map(|flag| (flag, owner(flag))).find(|(_, owner)| *owner != adapter)
+        let flags = self.given().into_iter().map(|(flag, ..)| (flag, owners(flag)));
+        flags
+            .filter(|(_, owners)| !owners.contains(&adapter))
+            .find_map(|(flag, owners)| Some((flag, *owners.first()?)))
     }
 
     fn given(&self) -> Vec<Given> {
@@ -143,6 +125,20 @@ impl SettingsFields {
     }
 }
 
+fn overlay(
+    adapter: Adapter,
+    mut values: Map<String, Value>,
+    given: Vec<Given>,
+) -> Result<EndpointSettings, Failure> {
+    for (_, key, value) in given {
+        match value {
+            Some(value) => values.insert(key.to_owned(), value),
+            None => values.shift_remove(key),
+        };
+    }
+    EndpointSettings::from_values(adapter, values).map_err(Failure::usage)
+}
+
 fn ask_parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     value: &mut Option<T>,
     question: &str,
@@ -155,14 +151,13 @@ fn ask_parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     Ok(())
 }
 
-fn owner(flag: &str) -> Adapter {
+fn owners(flag: &str) -> &'static [Adapter] {
     match flag {
         "--api-url" | "--api-key-env" | "--api-key-file" | "--request-timeout" => {
-            Adapter::DirectApi
+            &[Adapter::DirectApi, Adapter::Metis]
         }
-        "--delay" => Adapter::Echo,
-        "--setting" => Adapter::Metis,
-        _ => Adapter::GlobusCompute,
+        "--delay" => &[Adapter::Echo],
+        _ => &[Adapter::GlobusCompute],
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
         edits::{self, Action, Change},
         fixtures::{self, Fixtures, Load, Problem, Problems, Source},
     },
-    domain::{EndpointSettings, SecretSource, catalog::DirectApi},
+    domain::SecretSource,
 };
 
 /// The catalogue as files: FIRST's Django JSON or figw's own YAML
@@ -166,11 +166,7 @@ fn check(fixtures: &Fixtures, context: &Context) -> Result<Outcome, Failure> {
 async fn dump(context: &Context) -> Result<Outcome, Failure> {
     let data = context.store().await?.catalog().await?;
     for endpoint in &data.endpoints {
-        if let EndpointSettings::DirectApi(DirectApi {
-            api_key: Some(SecretSource::Plain(_)),
-            ..
-        }) = &endpoint.settings
-        {
+        if let Some(SecretSource::Plain(_)) = endpoint.settings.api_key() {
             context.hint(format_args!(
                 "warning: the dump holds the API key of endpoint `{}` in plain text",
                 endpoint.slug

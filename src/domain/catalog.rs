@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::AccessPolicy;
-pub use super::endpoint::{DirectApi, Echo, Endpoint, EndpointSettings, GlobusCompute};
+pub use super::endpoint::{DirectApi, Echo, Endpoint, EndpointSettings, GlobusCompute, Metis};
 
 /// How a cluster or an endpoint is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -47,8 +47,8 @@ pub enum EndpointSettings {
     DirectApi(DirectApi),
     /// A Globus Compute endpoint with its functions.
     GlobusCompute(GlobusCompute),
-    /// A model served by Metis; the rest of its settings is kept as it came.
-    Metis(Map<String, Value>),
+    /// A model served by Metis.
+    Metis(Metis),
     /// The built-in echo model.
     Echo(Echo),
 }
@@ -73,9 +73,30 @@ impl EndpointSettings {
         Ok(match adapter {
             Adapter::DirectApi => Self::DirectApi(typed(adapter, values)?),
             Adapter::GlobusCompute => Self::GlobusCompute(typed(adapter, values)?),
-            Adapter::Metis => Self::Metis(values),
+            Adapter::Metis => Self::Metis(typed(adapter, values)?),
             Adapter::Echo => Self::Echo(typed(adapter, values)?),
         })
+    }
+
+    /// Where the bearer token for the back end comes from, if it needs one.
+    #[must_use]
+    pub const fn api_key(&self) -> Option<&SecretSource> {
+        match self {
+            Self::DirectApi(DirectApi { api_key, .. }) | Self::Metis(Metis { api_key, .. }) => {
+                api_key.as_ref()
+            }
+            Self::GlobusCompute(_) | Self::Echo(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub const fn api_key_mut(&mut self) -> Option<&mut SecretSource> {
+        match self {
+            Self::DirectApi(DirectApi { api_key, .. }) | Self::Metis(Metis { api_key, .. }) => {
+                api_key.as_mut()
+            }
+            Self::GlobusCompute(_) | Self::Echo(_) => None,
+        }
     }
 
     /// The settings as plain values, the reverse of [`Self::from_values`].
@@ -84,7 +105,7 @@ impl EndpointSettings {
         match self {
             Self::DirectApi(settings) => plain(settings),
             Self::GlobusCompute(settings) => plain(settings),
-            Self::Metis(settings) => settings.clone(),
+            Self::Metis(settings) => plain(settings),
             Self::Echo(settings) => plain(settings),
         }
     }
@@ -136,6 +157,22 @@ pub struct GlobusCompute {
     /// The registered batch function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_function_uuid: Option<String>,
+}
+
+/// Settings of [`Adapter::Metis`]. Which models are live, and where, is told by the manifest that the
+/// cluster's `status_url` names.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metis {
+    /// Base address of the model's API; that of the manifest when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_url: Option<String>,
+    /// The bearer token sent to the model's API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<SecretSource>,
+    /// How long one whole request may take; the gateway's own budget when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
+    pub request_timeout: Option<Duration>,
 }
 
 /// Settings of [`Adapter::Echo`].

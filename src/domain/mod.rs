@@ -8,16 +8,18 @@ pub mod human;
 pub mod key;
 pub mod secret;
 pub mod slug;
+pub mod task;
 pub mod trouble;
 pub mod usage;
 
 pub use access::{AccessPolicy, Caller, Login};
 pub use batch::{Batch, BatchJob, BatchMetrics, BatchOutcome, BatchStatus};
 pub use catalog::{
-    Adapter, Cluster, DirectApi, Echo, Endpoint, EndpointSettings, Federation, Maintenance, Policy,
-    Route, Target,
+    Adapter, Cluster, DirectApi, Echo, Endpoint, EndpointSettings, Federation, Maintenance, Metis,
+    Policy, Route, Target,
 };
 pub use key::{ApiKey, KeyHash};
 pub use secret::SecretSource;
+pub use task::{RemoteTask, TaskOutcome};
 pub use trouble::{Health, Trouble};
 pub use usage::{AccessRow, TokenCount, UsageRow};

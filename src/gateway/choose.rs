@@ -32,11 +32,12 @@ pub fn choose(
     }
 }
 
-/// Finds the endpoint for a batch of `model`. Whether it takes batches is for the caller to see.
+/// Finds the endpoint for a batch or a task of `model`. Whether it takes those is for the caller of
+/// this to see.
 ///
 /// # Errors
 /// As [`choose`].
-pub fn for_batch(
+pub fn deferred(
     snapshot: &Snapshot,
     caller: &Caller,
     cluster: &str,
@@ -53,10 +54,7 @@ fn on(
     model: &str,
     available: impl Fn(&Served) -> Result<(), Refusal>,
 ) -> Result<Arc<Served>, Refusal> {
-    let Some(known) = snapshot.cluster(cluster) else {
-        let message = format!("There is no cluster '{}'.", shortened(cluster));
-        return Err(Refusal::not_found("cluster_not_found", message));
-    };
+    let known = snapshot.cluster(cluster).ok_or_else(|| no_cluster(cluster))?;
     if !known.frameworks.iter().any(|f| f == framework) {
         let message = format!("Cluster '{cluster}' has no framework '{}'.", shortened(framework));
         return Err(Refusal::not_found("framework_not_found", message));
@@ -114,7 +112,7 @@ fn available(served: &Served, route: Route, compute: bool) -> Result<(), Refusal
         None if adapter == Adapter::GlobusCompute && !compute => {
             Err(misconfigured(served, "globus_compute.client_id is not set"))
         }
-        None => supported(adapter),
+        None => Ok(()),
     }
 }
 
@@ -134,16 +132,10 @@ pub(super) fn misconfigured(served: &Served, reason: &str) -> Refusal {
     Refusal::unavailable("endpoint_misconfigured", message, Duration::from_mins(1))
 }
 
-/// Whether this version of figw can send requests through `adapter`.
-///
-/// # Errors
-/// 501 when it cannot.
-pub fn supported(adapter: Adapter) -> Result<(), Refusal> {
-    if matches!(adapter, Adapter::DirectApi | Adapter::Echo | Adapter::GlobusCompute) {
-        return Ok(());
-    }
-    let message = format!("Inference through {adapter} is not part of this version of figw.");
-    Err(Refusal::new(http::StatusCode::NOT_IMPLEMENTED, "adapter_not_supported", message))
+/// 404 for a cluster that does not exist.
+pub(super) fn no_cluster(name: &str) -> Refusal {
+    let message = format!("There is no cluster '{}'.", shortened(name));
+    Refusal::not_found("cluster_not_found", message)
 }
 
 fn no_model(model: &str, place: &str) -> Refusal {

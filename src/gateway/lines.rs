@@ -5,9 +5,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::{choose::supported, meters::EndpointMeters, refusal::Refusal};
+use super::{meters::EndpointMeters, refusal::Refusal};
 use crate::{
-    backends::{direct_api::DirectTarget, globus_compute::inference::GlobusTarget},
+    backends::{
+        direct_api::DirectTarget, globus_compute::inference::GlobusTarget, metis::MetisTarget,
+    },
     catalog::Served,
     domain::{Echo, Endpoint, EndpointSettings},
 };
@@ -61,6 +63,8 @@ pub enum Way {
     Direct(Box<DirectTarget>),
     /// By a function on its cluster.
     GlobusCompute(GlobusTarget),
+    /// Over HTTP, while Metis says that the model is live.
+    Metis(Box<MetisTarget>),
     /// By the built-in model.
     Echo(Echo),
 }
@@ -125,11 +129,11 @@ impl Way {
             EndpointSettings::GlobusCompute(settings) => {
                 GlobusTarget::new(settings).map(Self::GlobusCompute).map_err(unusable)
             }
-            // `choose` has refused those already.
-            other @ EndpointSettings::Metis(_) => {
-                Err(supported(other.adapter()).err().unwrap_or_else(|| {
-                    Refusal::bad_gateway(format!("Endpoint {slug} cannot be reached."))
-                }))
+            EndpointSettings::Metis(settings) => {
+                let (model, key) = (&served.endpoint.model, served.api_key.as_ref());
+                MetisTarget::new(&served.cluster, model, settings, key)
+                    .map(|target| Self::Metis(Box::new(target)))
+                    .map_err(unusable)
             }
         }
     }

@@ -4,14 +4,17 @@ pub mod batches;
 pub mod budgets;
 pub mod choose;
 mod cluster;
+pub mod jobs;
 pub mod lines;
 pub mod meters;
 pub mod record;
 pub mod refusal;
 pub mod relay;
+mod remote;
 pub mod reply;
 pub mod scan;
 pub mod staging;
+pub mod tasks;
 
 use std::{
     sync::Arc,
@@ -32,17 +35,20 @@ pub use staging::StagingArea;
 
 use self::{
     batches::Batches,
+    jobs::JobLists,
     lines::{Line, Lines, Way},
     record::{Books, CALLER_HUNG_UP, Record, micros_since},
     scan::{Invalid, Scan, splice::splice},
+    tasks::Tasks,
 };
 use crate::{
     backends::{
         Answer, BackendError, Call,
-        direct_api::DirectClient,
+        direct_api::{DirectClient, DirectTarget},
         echo,
         globus_compute::{Compute, streams::StreamHub},
         headers,
+        metis::{Manifests, MetisTarget},
     },
     catalog::{Catalog, Served},
     domain::{AccessRow, Caller, Route, TokenCount, UsageRow},
@@ -52,6 +58,9 @@ use crate::{
 
 /// Bodies from this size on, in bytes, are scanned aside.
 const LONG_BODY: usize = 256 * 1024;
+
+/// What callers are told to wait when a model is not live on Metis: until the manifest is read anew.
+const METIS_RETRY: Duration = Duration::from_mins(1);
 
 /// Everything that serving a request takes; shared by all connections.
 #[derive(Debug)]
@@ -70,6 +79,12 @@ pub struct Gateway {
     pub staging: Option<StagingArea>,
     /// Where batches are kept.
     pub batches: Batches,
+    /// What is live on Metis.
+    pub manifests: Manifests,
+    /// What runs on clusters.
+    pub job_lists: JobLists,
+    /// Tasks that are asked for later.
+    pub tasks: Tasks,
     /// What a reload can change.
     pub settings: ArcSwap<Settings>,
     /// Endpoints that have been asked for.
@@ -255,13 +270,18 @@ impl Gateway {
     ) -> Result<(Answer, Budgets), Refusal> {
         let call = call(request, scan, served);
         let budgets = self.settings.load().budgets;
+        let current;
         let target = match &line.way {
-            Ok(Way::Direct(target)) => target,
+            Ok(Way::Direct(target)) => &**target,
             Ok(Way::GlobusCompute(target)) => {
                 let started = request.head.started;
                 let answer =
                     self.send_to_cluster(target, call, served, started, budgets, record).await?;
                 return Ok((answer, budgets));
+            }
+            Ok(Way::Metis(target)) => {
+                current = self.live(target, served).await?;
+                &*current
             }
             Ok(Way::Echo(settings)) => {
                 let answer = echo::send(settings, &call).map_err(|e| failed(served, &e))?;
@@ -277,6 +297,18 @@ impl Gateway {
         let answer = sent.map_err(|_| too_slow(served))?.map_err(|error| failed(served, &error))?;
         record.answered(answer.status);
         Ok((answer, budgets))
+    }
+
+    /// Where a model of Metis is to be asked, if it is live.
+    async fn live(
+        &self,
+        target: &MetisTarget,
+        served: &Served,
+    ) -> Result<Arc<DirectTarget>, Refusal> {
+        target.live(&self.manifests).await.map_err(|reason| {
+            let message = format!("The model '{}' {reason}.", served.endpoint.model);
+            Refusal::unavailable("model_not_live", message, METIS_RETRY)
+        })
     }
 }
 

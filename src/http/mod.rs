@@ -6,11 +6,13 @@ pub mod body;
 pub mod error;
 pub mod health;
 pub mod inference;
+pub mod jobs;
 pub mod lists;
 pub mod paths;
 pub mod server;
 pub mod staging;
 pub mod streaming;
+pub mod tasks;
 
 use std::sync::Arc;
 
@@ -36,7 +38,11 @@ pub struct App {
 /// All routes of the public listener.
 #[must_use]
 pub fn public(app: &Arc<App>) -> BoxedFilter<(Response,)> {
-    let others = lists::routes(app)
+    let others = tasks::routes(app)
+        .or(jobs::routes(app))
+        .unify()
+        .or(lists::routes(app))
+        .unify()
         .or(streaming::routes(app.gateway.streams.clone()))
         .unify()
         .or(staging::routes(app))

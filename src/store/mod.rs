@@ -9,6 +9,7 @@ mod record;
 mod schema;
 mod spool;
 mod sqlite;
+mod tasks;
 pub mod writer;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -21,6 +22,7 @@ use crate::domain::{AccessRow, ApiKey, Cluster, Endpoint, Federation, UsageRow};
 
 pub use batches::{Admission, BatchStore, LONGEST_LIST, MOST_CLAIMED};
 pub use options::StoreOptions;
+pub use tasks::TaskStore;
 pub use writer::{RowWriter, WriterOptions, WriterState};
 
 use options::Location;
@@ -156,7 +158,7 @@ pub enum SchemaState {
 
 /// The database, in the verbs that figw needs.
 #[async_trait]
-pub trait Store: BatchStore + Send + Sync + std::fmt::Debug {
+pub trait Store: BatchStore + TaskStore + Send + Sync + std::fmt::Debug {
     /// What this store is, for messages: its URL without the password.
     fn describe(&self) -> String;
 

@@ -10,9 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use figw::{
-    domain::{ApiKey, Batch, BatchOutcome, BatchStatus},
+    domain::{ApiKey, Batch, BatchOutcome, BatchStatus, RemoteTask, TaskOutcome},
     store::{
         Admission, BatchStore, CatalogData, CatalogEdit, RowBatch, SchemaState, Store, StoreError,
+        TaskStore,
     },
 };
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 pub struct MemoryStore {
     data: Mutex<CatalogData>,
     batches: Mutex<Vec<KeptBatch>>,
+    tasks: Mutex<Vec<KeptTask>>,
     pub away: AtomicBool,
     /// How many edits are still answered with a conflict.
     pub races: AtomicU32,
@@ -48,6 +50,24 @@ impl KeptBatch {
     }
 }
 
+#[derive(Debug)]
+struct KeptTask {
+    task: RemoteTask,
+    leased_until: Option<Instant>,
+    finished_at: Option<Instant>,
+}
+
+impl KeptTask {
+    fn lease(&mut self, lease: Duration) -> bool {
+        let now = Instant::now();
+        let free = self.finished_at.is_none() && self.leased_until.is_none_or(|end| end <= now);
+        if free {
+            self.leased_until = Some(now + lease);
+        }
+        free
+    }
+}
+
 impl MemoryStore {
     pub fn data(&self) -> MutexGuard<'_, CatalogData> {
         self.data.lock().unwrap()
@@ -65,6 +85,11 @@ impl MemoryStore {
 
     fn reach_batches(&self) -> Result<MutexGuard<'_, Vec<KeptBatch>>, StoreError> {
         self.reach().map(|_| self.batches.lock().unwrap())
+    }
+
+    fn tasks(&self) -> Result<MutexGuard<'_, Vec<KeptTask>>, StoreError> {
+        self.reach()?;
+        Ok(self.tasks.lock().unwrap())
     }
 }
 
@@ -261,5 +286,66 @@ impl BatchStore for MemoryStore {
         let mut batches = self.reach_batches()?;
         let open = batches.iter_mut().find(|kept| kept.batch.id == id && kept.is_open());
         Ok(open.map(|kept| kept.end(outcome, at)).is_some())
+    }
+}
+
+#[async_trait]
+impl TaskStore for MemoryStore {
+    async fn add_task(&self, task: &RemoteTask) -> Result<(), StoreError> {
+        let task = task.clone();
+        self.tasks()?.push(KeptTask { task, leased_until: None, finished_at: None });
+        Ok(())
+    }
+
+    async fn task(&self, user: &str, id: Uuid) -> Result<Option<RemoteTask>, StoreError> {
+        let tasks = self.tasks()?;
+        let found = tasks.iter().find(|kept| kept.task.id == id && kept.task.user == user);
+        Ok(found.map(|kept| kept.task.clone()))
+    }
+
+    async fn lease_task(&self, id: Uuid, lease: Duration) -> Result<bool, StoreError> {
+        let mut tasks = self.tasks()?;
+        Ok(tasks.iter_mut().find(|kept| kept.task.id == id).is_some_and(|kept| kept.lease(lease)))
+    }
+
+    async fn lease_tasks(&self, lease: Duration, most: u32) -> Result<Vec<RemoteTask>, StoreError> {
+        let mut tasks = self.tasks()?;
+        tasks.sort_by_key(|kept| kept.leased_until);
+        let leased =
+            tasks.iter_mut().filter_map(|kept| kept.lease(lease).then(|| kept.task.clone()));
+        Ok(leased.take(most as usize).collect())
+    }
+
+    async fn rest_tasks(&self, ids: &[Uuid], pause: Duration) -> Result<(), StoreError> {
+        for kept in self.tasks()?.iter_mut().filter(|kept| ids.contains(&kept.task.id)) {
+            kept.leased_until = Some(Instant::now() + pause);
+        }
+        Ok(())
+    }
+
+    async fn finish_task(&self, id: Uuid, outcome: &TaskOutcome) -> Result<bool, StoreError> {
+        let mut tasks = self.tasks()?;
+        let open = tasks.iter_mut().find(|kept| kept.task.id == id && kept.finished_at.is_none());
+        Ok(open
+            .map(|kept| {
+                kept.task.outcome = Some(outcome.clone());
+                kept.finished_at = Some(Instant::now());
+            })
+            .is_some())
+    }
+
+    async fn prune_tasks(
+        &self,
+        results_for: Duration,
+        open_for: Duration,
+    ) -> Result<u64, StoreError> {
+        let mut tasks = self.tasks()?;
+        let before = tasks.len();
+        let too_old = Timestamp::now() - jiff::SignedDuration::try_from(open_for).unwrap();
+        tasks.retain(|kept| {
+            kept.finished_at.is_none_or(|at| at.elapsed() <= results_for)
+                && kept.task.submitted_at >= too_old
+        });
+        Ok((before - tasks.len()) as u64)
     }
 }

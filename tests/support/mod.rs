@@ -26,4 +26,5 @@ pub mod requests;
 pub mod rows;
 pub mod samples;
 pub mod small_server;
+pub mod status_page;
 pub mod transfer;

@@ -282,14 +282,31 @@ impl Compute {
     /// # Errors
     /// Why it is not accepted.
     pub async fn submit(&self, task: Task) -> Result<Submitted, ComputeError> {
-        let status = self.status(task.endpoint).await?;
-        if !status.online {
-            return Err(ComputeError::Offline);
-        }
         // An endpoint that does not say how many it has is given the benefit of the doubt.
-        if status.managers == Some(0) && self.inner.statuses.is_triggered(task.endpoint).await {
+        if self.online(task.endpoint).await?.managers == Some(0)
+            && self.inner.statuses.is_triggered(task.endpoint).await
+        {
             return Err(ComputeError::Starting);
         }
+        self.submit_now(task).await
+    }
+
+    /// As [`Self::submit`], but also while the endpoint has no nodes: for functions that run on the
+    /// cluster's own machine, whose endpoint starts its worker when it is asked.
+    ///
+    /// # Errors
+    /// Why it is not accepted.
+    pub async fn submit_to_idle(&self, task: Task) -> Result<Submitted, ComputeError> {
+        self.online(task.endpoint).await?;
+        self.submit_now(task).await
+    }
+
+    async fn online(&self, endpoint: Uuid) -> Result<EndpointStatus, ComputeError> {
+        let status = self.status(endpoint).await?;
+        if status.online { Ok(status) } else { Err(ComputeError::Offline) }
+    }
+
+    async fn submit_now(&self, task: Task) -> Result<Submitted, ComputeError> {
         let Placed { id, at, ticket } = self.place(task, false).await?;
         let ticket = ticket.ok_or_else(ComputeError::stopping)?;
         Ok(Submitted { id, at, ticket })

@@ -47,7 +47,7 @@ impl Gateway {
     ) -> Result<Batch, Refusal> {
         let served = {
             let snapshot = self.catalog.load();
-            choose::for_batch(&snapshot, caller, cluster, framework, &request.model)?
+            choose::deferred(&snapshot, caller, cluster, framework, &request.model)?
         };
         let (compute_endpoint, function) = batch_function(&served)?;
         let service = self.compute.clone().ok_or_else(|| {

@@ -23,10 +23,14 @@ use crate::{
     backends::{
         direct_api::{ClientOptions, DirectClient},
         globus_compute::{Compute, streams::StreamHub},
+        metis::Manifests,
     },
     catalog::{self, Catalog, snapshot::ResolveSecret},
     config::{Config, ConfigError, Loaded, Secret, secret},
-    gateway::{Budgets, Gateway, InFlight, Settings, StagingArea, batches::Batches, lines::Lines},
+    gateway::{
+        Budgets, Gateway, InFlight, Settings, StagingArea, batches::Batches, jobs::JobLists,
+        lines::Lines, tasks::Tasks,
+    },
     http::{
         self, App, Readiness,
         admin::Admin,
@@ -34,6 +38,7 @@ use crate::{
     },
     limits::RequestLimits,
     ops::database,
+    outbound,
     store::{RowWriter, Store, StoreError, WriterOptions},
     telemetry::{self, logs::LevelHandle},
     workers::Workers,
@@ -45,6 +50,9 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// How long an idle connection is kept. Longer than the 60 s after which nginx closes its own idle
 /// connections to an upstream, so that nginx never sends into one that is just being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// The longest that a cluster's `status_url` may take; its own setting is usually shorter.
+const STATUS_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long the last rows may take to be written at the end.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
@@ -128,7 +136,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
             Arc::clone(&store),
             &writer,
             Elsewhere { compute, streams, staging },
-        ),
+        )?,
     });
     allow_descriptors(config.server.max_connections);
     let workers = Workers::start(worker_count(&config)).context("cannot start threads")?;
@@ -139,6 +147,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     tokio::spawn(catalog::watch::follow(catalog, store, resolve, Arc::clone(&refresh)));
     tokio::spawn(telemetry::metrics::keep_up(metrics.clone()));
     tokio::spawn(forget_what_is_idle(Arc::clone(&app)));
+    tokio::spawn(app.gateway.tasks.clone().follow());
     tokio::spawn(
         reload::Reload { reread, level, running: config.clone(), app: Arc::clone(&app), refresh }
             .follow(Arc::clone(&reload)),
@@ -248,9 +257,10 @@ fn gateway(
     store: Arc<dyn Store>,
     writer: &RowWriter,
     elsewhere: Elsewhere,
-) -> Gateway {
+) -> anyhow::Result<Gateway> {
+    let status_client = outbound::client(STATUS_TIMEOUT).context("cannot set up HTTPS")?;
     let limits = RequestLimits::new(config.limits.requests_per_second_per_user);
-    Gateway {
+    Ok(Gateway {
         catalog,
         rows: writer.clone(),
         client: DirectClient::new(ClientOptions {
@@ -258,14 +268,17 @@ fn gateway(
             max_idle_per_host: config.gateway.max_idle_per_host as usize,
             workers: worker_count(config),
         }),
+        batches: Batches::new(Arc::clone(&store)),
+        tasks: Tasks::new(store, elsewhere.compute.clone()),
         compute: elsewhere.compute,
         streams: elsewhere.streams,
         staging: elsewhere.staging,
-        batches: Batches::new(store),
+        manifests: Manifests::new(status_client.clone()),
+        job_lists: JobLists::new(status_client),
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
         in_flight: InFlight::default(),
-    }
+    })
 }
 
 fn settings(config: &Config, limits: Arc<RequestLimits>) -> Settings {

@@ -9,6 +9,7 @@ mod error;
 mod keys;
 pub(super) mod migrations;
 mod rows;
+mod tasks;
 mod tls;
 mod url;
 

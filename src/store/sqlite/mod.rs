@@ -6,6 +6,7 @@ mod connection;
 mod keys;
 pub(super) mod migrations;
 mod rows;
+mod tasks;
 mod threads;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

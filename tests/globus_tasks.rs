@@ -1,0 +1,171 @@
+//! Tasks that are submitted now and asked for later.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper may fail its test")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::{
+    client::{Answer, Caller},
+    gateway::{Gateway, Plan},
+    globus::{Endpoint, FakeGlobus, Function, Outcome, Service},
+};
+use uuid::Uuid;
+
+const ENDPOINT: Uuid = Uuid::from_u128(1);
+const FUNCTION: Uuid = Uuid::from_u128(2);
+const PROCESS: &str = "/resource_server/sophia/sam3service/process";
+const TASKS: &str = "/resource_server/sophia/sam3service/tasks";
+
+fn request() -> Value {
+    json!({
+        "inference_type": "single-image", "data_uri": "file:///x.png",
+        "single_image_prompt": "cats",
+    })
+}
+
+/// A gateway before a Globus with FIRST's SAM3 service, which forgets results once they are read.
+fn service(globus: &FakeGlobus) -> Plan {
+    globus.endpoint(ENDPOINT, Endpoint::ONLINE);
+    globus.read_once(true);
+    let mut cluster = FakeGlobus::cluster_entry("sophia", json!({}));
+    cluster["fields"]["frameworks"] = json!(["vllm", "sam3service"]);
+    let mut endpoint = FakeGlobus::endpoint_entry("sophia", "sam3", ENDPOINT, FUNCTION);
+    endpoint["fields"]["framework"] = "sam3service".into();
+    Plan::in_front_of("http://127.0.0.1:9/v1")
+        .entries([cluster, endpoint])
+        .settings(&globus.config_with(&[], &["results: poll"]))
+}
+
+async fn submit(caller: &Caller, path: &str) -> String {
+    let answer = caller.post(path, request().to_string()).await.ok().json();
+    answer["task_id"].as_str().unwrap().to_owned()
+}
+
+/// Asks as told until the task is at its end.
+async fn result(caller: &Caller, id: &str) -> Answer {
+    let given_up = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = caller.get(&format!("{TASKS}/{id}")).await;
+        if answer.status != 202 {
+            return answer;
+        }
+        assert_eq!(answer.header("retry-after"), Some("2"));
+        let pending = json!({ "status": "task_accepted_and_pending", "task_id": id });
+        assert_eq!(answer.json(), pending);
+        assert!(Instant::now() < given_up, "the task does not end");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_result_is_read_once_and_had_as_often_as_wanted() {
+    let globus = FakeGlobus::start();
+    let masks = json!({ "masks": [1, 2], "label": "Katze \u{1f408}" });
+    let returned = masks.clone();
+    let function = Function::new(move |_| Outcome::Returns(returned.to_string().into()));
+    globus.function(FUNCTION, function.taking(Duration::from_secs(1)).pickled());
+    let mut gateway = service(&globus).start();
+    let caller = Caller::of(&gateway);
+
+    let ids = [submit(&caller, PROCESS).await, submit(&caller, TASKS).await];
+    for id in &ids {
+        let expected = json!({ "result": masks, "task_id": id });
+        assert_eq!(result(&caller, id).await.ok().json(), expected);
+        assert_eq!(caller.get(&format!("{TASKS}/{id}")).await.ok().json(), expected);
+    }
+    assert!(globus.submitted().iter().all(|task| task.argument == request()));
+    assert_eq!(globus.results_kept(), 0);
+
+    gateway.kill();
+    gateway.serve();
+    let kept = Caller::of(&gateway).get(&format!("{TASKS}/{}", ids[0])).await;
+    assert_eq!(kept.ok().json()["result"], masks, "also after a crash");
+}
+
+#[tokio::test]
+async fn a_task_is_its_owners_business_alone() {
+    let globus = FakeGlobus::start();
+    globus.function(FUNCTION, Function::new(|_| Outcome::Never));
+    let mut gateway = service(&globus).prepare();
+    let stranger = gateway.create_key("stranger@example.org");
+    gateway.serve();
+    let caller = Caller::of(&gateway);
+    let id = submit(&caller, PROCESS).await;
+    assert_eq!(caller.get(&format!("{TASKS}/{id}")).await.status, 202);
+    for (who, path, status) in [
+        (caller.with_key(&stranger), format!("{TASKS}/{id}"), 404),
+        (caller.without_key(), format!("{TASKS}/{id}"), 401),
+        (caller.clone(), format!("{TASKS}/{}", Uuid::new_v4()), 404),
+        (caller.clone(), format!("{TASKS}/nonsense"), 404),
+        (caller.clone(), format!("/resource_server/sophia/vllm/tasks/{id}"), 404),
+    ] {
+        assert_eq!(who.get(&path).await.status, status, "{path}");
+    }
+}
+
+/// Two instances, two callers' worth of polling: the service is asked by one at a time.
+#[tokio::test]
+async fn of_two_instances_only_one_reads_a_result() {
+    let globus = FakeGlobus::start();
+    globus.function(
+        FUNCTION,
+        Function::new(|_| Outcome::Returns(json!({"ok": true}))).taking(Duration::from_secs(1)),
+    );
+    globus.delay(Service::Compute, Duration::from_millis(100));
+    let one = service(&globus).start();
+    let other = another_instance(&one, &globus);
+    let (first, second) = (Caller::of(&one), Caller::of(&other).with_key(one.key()));
+    let id = submit(&first, PROCESS).await;
+    let asking = (0..20).map(|i| {
+        let caller = if i % 2 == 0 { first.clone() } else { second.clone() };
+        let id = id.clone();
+        tokio::spawn(async move { result(&caller, &id).await.ok().json() })
+    });
+    for asked in asking.collect::<Vec<_>>() {
+        assert_eq!(asked.await.unwrap()["result"], json!({"ok": true}));
+    }
+}
+
+fn another_instance(one: &Gateway, globus: &FakeGlobus) -> Gateway {
+    Plan::in_front_of("http://127.0.0.1:9/v1")
+        .database(one.database())
+        .settings(&globus.config_with(&[], &["results: poll"]))
+        .start()
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_said() {
+    let globus = FakeGlobus::start();
+    globus.function(FUNCTION, Function::new(|_| Outcome::Raises("ValueError: no cat".to_owned())));
+    let gateway = service(&globus).start();
+    let caller = Caller::of(&gateway);
+    let failed = result(&caller, &submit(&caller, PROCESS).await).await;
+    assert_eq!((failed.status, &failed.json()["error"]["code"]), (502, &json!("task_failed")));
+    assert!(failed.text().contains("ValueError: no cat"), "{}", failed.text());
+    assert!(!failed.text().contains("worker.py"), "{}", failed.text());
+
+    for (path, body, status) in [
+        (PROCESS, json!([]), 400),
+        (PROCESS, json!({ "inference_type": "movie", "data_uri": "x" }), 400),
+        ("/resource_server/sophia/vllm/tasks", json!({ "model": "m" }), 404),
+        ("/resource_server/nowhere/x/tasks", json!({}), 404),
+    ] {
+        let answer = caller.post(path, body.to_string()).await;
+        assert_eq!(answer.status, status, "{path} {body}: {}", answer.text());
+    }
+    assert_eq!(caller.get(PROCESS).await.status, 405);
+    assert_eq!(globus.submitted().len(), 1);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_offline_takes_no_task() {
+    let globus = FakeGlobus::start();
+    let gateway = service(&globus).start();
+    globus.endpoint(ENDPOINT, Endpoint::OFFLINE);
+    let answer = Caller::of(&gateway).post(PROCESS, request().to_string()).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("60")));
+    assert_eq!(globus.submitted().len(), 0);
+}
