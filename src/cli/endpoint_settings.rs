@@ -49,6 +49,11 @@ pub(super) struct SettingsFields {
 type Given = (&'static str, &'static str, Option<Value>);
 
 impl SettingsFields {
+    /// Leaves the function to be registered: its id is put in when it is known.
+    pub(super) const fn await_functions(&mut self) {
+        self.function_uuid = Some(Uuid::nil());
+    }
+
     /// The settings of a new endpoint.
     pub(super) fn create(&self, adapter: Adapter) -> Result<EndpointSettings, Failure> {
         let given = self.given();
@@ -94,7 +99,11 @@ impl SettingsFields {
     /// A flag that was given although it is not `adapter`'s, and whose it is.
     pub(super) fn foreign_flag(&self, adapter: Adapter) -> Option<(&'static str, Adapter)> {
         let settings = (!self.settings.is_empty()).then_some("--setting");
-        let flags = self.given().into_iter().map(|(flag, ..)| flag).chain(settings);
+        let flags = self.given().into_iter().map(|(flag, ..)| match flag {
+            "--function-uuid" if self.function_uuid == Some(Uuid::nil()) => "--register-functions",
+            flag => flag,
+        });
+        let flags = flags.chain(settings);
         flags.map(|flag| (flag, owner(flag))).find(|(_, owner)| *owner != adapter)
     }
 

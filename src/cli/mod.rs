@@ -7,10 +7,12 @@ pub mod completions;
 pub mod config;
 pub mod context;
 pub mod endpoint;
+mod endpoint_registration;
 mod endpoint_settings;
 mod endpoint_test;
 pub mod federation;
 pub mod fixtures;
+pub mod generate;
 pub mod key;
 pub mod maintenance;
 pub mod man;
@@ -121,6 +123,9 @@ pub enum Command {
     /// API keys for people and services without another login
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// The files that surround a deployment
+    #[command(subcommand)]
+    Generate(generate::GenerateCommand),
     /// Check, show or convert the configuration
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
@@ -144,6 +149,7 @@ impl Command {
             Self::Maintenance(command) => command.run(context).await,
             Self::Fixtures(command) => command.run(context).await,
             Self::Key(command) => command.run(context).await,
+            Self::Generate(command) => command.run(context).await,
             Self::Config(args) => args.run(context),
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),

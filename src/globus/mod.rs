@@ -2,7 +2,9 @@
 //! gateway's is taken here.
 
 pub mod codec;
+pub mod endpoint_config;
 pub mod functions;
+pub mod registry;
 pub mod service;
 pub mod tokens;
 
