@@ -104,10 +104,10 @@ impl Operator {
         let home = TempDir::new().unwrap();
         let mut config = format!("database: {{url: \"sqlite:{}/db\"}}\n", home.path().display());
         if let Some(Globus { url, .. }) = globus {
-            config += &format!(
-                "auth: {{globus: {{auth_url: \"{url}\"}}}}\n\
-                 globus_compute: {{client_id: gateway, client_secret: s3cret, url: \"{url}\"}}\n"
-            );
+            let auth = format!("auth: {{globus: {{auth_url: \"{url}\"}}}}\n");
+            let account = "client_id: gateway, client_secret: s3cret";
+            let compute = format!("globus_compute: {{{account}, url: \"{url}\"}}\n");
+            config = [config, auth, compute].concat();
         }
         std::fs::write(home.path().join("config.yaml"), config).unwrap();
         let operator = Self { home };

@@ -142,7 +142,12 @@ impl Plan {
                 provider: self.provider(),
             },
         };
-        serde_yaml::to_string(&document).map_err(|error| error.to_string())
+        let yaml = serde_yaml::to_string(&document).map_err(|error| error.to_string())?;
+        // The endpoint reads YAML 1.1, for which a bare 24:00:00 is the number 86,400.
+        let walltime = clock(self.walltime);
+        let (bare, quoted) =
+            (format!("\n    walltime: {walltime}\n"), format!("\n    walltime: '{walltime}'\n"));
+        Ok(yaml.replacen(&bare, &quoted, 1))
     }
 
     fn provider(&self) -> Provider<'_> {
@@ -184,9 +189,10 @@ impl Plan {
         ] {
             let Some(value) = value else { continue };
             let plain = |c: char| c.is_ascii_alphanumeric() || marks.contains(c);
-            if value.is_empty() || !value.chars().all(plain) {
+            if value.is_empty() || !is_text(value) || !value.chars().all(plain) {
                 return Err(format!(
-                    "{what} is `{}`; it may have letters, digits and {marks}",
+                    "{what} is `{}`; it may have letters, digits and {marks}, and must \
+                     not read as a number or as yes, no, on, off",
                     value.escape_default()
                 ));
             }
@@ -203,8 +209,10 @@ impl Plan {
         if self.worker_init.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
             return Err("the commands before the workers hold control characters".to_owned());
         }
-        if self.display_name.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
-            return Err("the display name holds control characters".to_owned());
+        let named = |name: &String| is_text(name) && !name.contains(char::is_control);
+        if !self.display_name.as_ref().is_none_or(named) {
+            return Err("the display name must not read as a number or as yes, no, on, off, nor hold control \
+                 characters".to_owned());
         }
         self.check_blocks()
     }
@@ -256,6 +264,15 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Whether readers of YAML 1.1, such as the endpoint, take this for text, too: for them 1:30 and
+/// 1_000 are numbers, and these words are true or false.
+fn is_text(value: &str) -> bool {
+    let is_word = ["yes", "no", "on", "off"].iter().any(|word| value.eq_ignore_ascii_case(word));
+    let is_number =
+        value.contains([':', '_']) && !value.contains(|letter: char| letter.is_alphabetic());
+    !is_word && !is_number
 }
 
 /// Hours, minutes and seconds, as schedulers write them.
@@ -330,6 +347,18 @@ mod tests {
         assert_eq!(provider["walltime"], "100:00:00");
         assert_eq!(provider["worker_init"], "module load conda\nexport X='a: b'");
         assert_eq!((&provider["min_blocks"], &provider["max_blocks"]), (&0.into(), &3.into()));
+    }
+
+    #[test]
+    fn nothing_is_a_number_for_readers_of_yaml_1_1() {
+        let text = Plan { walltime: Duration::from_hours(24), ..plan(Scheduler::Pbs) }.render();
+        assert!(text.unwrap().contains("\n    walltime: '24:00:00'\n"));
+        for account in ["1:30", "1_000", "on", "No"] {
+            let bad = Plan { account: Some(account.to_owned()), ..plan(Scheduler::Pbs) };
+            assert!(bad.render().unwrap_err().contains("not read as a number"), "{account}");
+        }
+        let bad = Plan { display_name: Some("12:30:45".to_owned()), ..plan(Scheduler::Pbs) };
+        assert!(bad.render().unwrap_err().contains("not read as a number"));
     }
 
     #[test]

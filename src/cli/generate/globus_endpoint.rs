@@ -111,7 +111,7 @@ impl From<SchedulerName> for Scheduler {
 /// The file, for programs.
 #[derive(Serialize)]
 struct Generated {
-    file: &'static str,
+    name: &'static str,
     content: String,
 }
 
@@ -124,11 +124,11 @@ impl GlobusEndpointArgs {
         self.allowed_functions.sort_unstable();
         self.allowed_functions.dedup();
         let plan = self.plan()?;
-        let content = format!("{HEADER}{}", plan.render().map_err(Failure::usage)?);
+        let file = format!("{HEADER}{}", plan.render().map_err(Failure::usage)?);
         match context.global.output {
-            crate::cli::Output::Text => context.print_raw(content.as_bytes())?,
+            crate::cli::Output::Text => context.print_raw(file.as_bytes())?,
             crate::cli::Output::Json => {
-                context.print(&Generated { file: "config.yaml", content }, "")?;
+                context.print(&Generated { name: "config.yaml", content: file }, "")?;
             }
         }
         Ok(Outcome::Done)
