@@ -266,8 +266,8 @@ impl Plan {
     }
 }
 
-/// Whether readers of YAML 1.1, such as the endpoint, take this for text, too: for them 1:30 and
-/// 1_000 are numbers, and these words are true or false.
+/// Whether readers of YAML 1.1, such as the endpoint, take this for text, too: for them `1:30` and
+/// `1_000` are numbers, and these words are true or false.
 fn is_text(value: &str) -> bool {
     let is_word = ["yes", "no", "on", "off"].iter().any(|word| value.eq_ignore_ascii_case(word));
     let is_number =
