@@ -6,6 +6,7 @@ use super::{
     Context, Failure, Outcome, ask,
     changes::{self, missing, missing_flag},
     cluster::{access_summary, apply_access, plain_text},
+    endpoint_registration::RegistrationArgs,
     endpoint_settings::SettingsFields,
     endpoint_test::{self, TestArgs},
     table::{Sheet, Table},
@@ -54,6 +55,8 @@ pub struct AddArgs {
     slug: Option<String>,
     #[command(flatten)]
     fields: EndpointFields,
+    #[command(flatten)]
+    registration: RegistrationArgs,
 }
 
 /// What can be said about an endpoint.
@@ -122,23 +125,33 @@ pub(super) fn find<'a>(current: &'a CatalogData, slug: &str) -> Result<&'a Endpo
 }
 
 async fn add(args: AddArgs, context: &Context) -> Result<Outcome, Failure> {
-    let AddArgs { slug, mut fields } = args;
-    if context.is_interactive() {
-        let clusters = context.store().await?.catalog().await?.clusters;
-        fields.ask(&clusters)?;
+    let AddArgs { slug, mut fields, registration } = args;
+    if registration.register_functions {
+        fields.settings.await_functions();
     }
+    let current = context.store().await?.catalog().await?;
+    if context.is_interactive() {
+        fields.ask(&current.clusters)?;
+    }
+    // Mistakes are found before Globus is asked for anything.
+    let mut endpoint = fields.create(slug, &current)?;
+    refuse_known(&endpoint.slug, &current)?;
+    registration.carry_out(&mut endpoint.settings, context).await?;
     changes::put(context, |current| {
-        let endpoint = fields.create(slug.clone(), current)?;
-        if current.endpoints.iter().any(|known| known.slug == endpoint.slug) {
-            let slug = &endpoint.slug;
-            return Err(anyhow::anyhow!(
-                "there is an endpoint `{slug}` already; change it with `figw endpoint set {slug}`"
-            )
-            .into());
-        }
-        Ok(endpoint.into())
+        refuse_known(&endpoint.slug, current)?;
+        Ok(endpoint.clone().into())
     })
     .await
+}
+
+fn refuse_known(slug: &str, current: &CatalogData) -> Result<(), Failure> {
+    if current.endpoints.iter().all(|known| known.slug != slug) {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!(
+        "there is an endpoint `{slug}` already; change it with `figw endpoint set {slug}`"
+    )
+    .into())
 }
 
 impl EndpointFields {

@@ -46,6 +46,11 @@ pub(super) struct SettingsFields {
 type Given = (&'static str, &'static str, Option<Value>);
 
 impl SettingsFields {
+    /// Leaves the function to be registered: its id is put in when it is known.
+    pub(super) const fn await_functions(&mut self) {
+        self.function_uuid = Some(Uuid::nil());
+    }
+
     /// The settings of a new endpoint.
     pub(super) fn create(&self, adapter: Adapter) -> Result<EndpointSettings, Failure> {
         let given = self.given();
@@ -74,8 +79,12 @@ impl SettingsFields {
 
     /// A flag that was given although it is not `adapter`'s, and whose it is first of all.
     pub(super) fn foreign_flag(&self, adapter: Adapter) -> Option<(&'static str, Adapter)> {
-        let flags = self.given().into_iter().map(|(flag, ..)| (flag, owners(flag)));
+        let flags = self.given().into_iter().map(|(flag, ..)| match flag {
+            "--function-uuid" if self.function_uuid == Some(Uuid::nil()) => "--register-functions",
+            flag => flag,
+        });
         flags
+            .map(|flag| (flag, owners(flag)))
             .filter(|(_, owners)| !owners.contains(&adapter))
             .find_map(|(flag, owners)| Some((flag, *owners.first()?)))
     }

@@ -8,10 +8,12 @@ pub mod config;
 pub mod context;
 pub mod doctor;
 pub mod endpoint;
+mod endpoint_registration;
 mod endpoint_settings;
 mod endpoint_test;
 pub mod federation;
 pub mod fixtures;
+pub mod generate;
 pub mod key;
 pub mod login;
 pub mod logout;
@@ -143,6 +145,9 @@ pub enum Command {
     /// this login, such as FIRST's helper. Tokens that other programs obtained for other services
     /// stay.
     Logout(logout::LogoutArgs),
+    /// The files that surround a deployment
+    #[command(subcommand)]
+    Generate(generate::GenerateCommand),
     /// Check, show or convert the configuration
     Config(config::ConfigArgs),
     /// Go through the production checklists
@@ -171,6 +176,7 @@ impl Command {
             Self::Login(args) => args.run(context).await,
             Self::Token(args) => args.run(context).await,
             Self::Logout(args) => args.run(context).await,
+            Self::Generate(command) => command.run(context).await,
             Self::Config(args) => args.run(context),
             Self::Doctor(args) => args.run(context).await,
             Self::Completions(args) => args.run(context),

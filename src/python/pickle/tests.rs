@@ -90,7 +90,7 @@ fn a_billion_laughs_are_an_error_and_not_a_memory_hole() {
         tuples.extend([b"(", &ten[..], b"t\x94"].concat());
     }
     let text =
-        [&b"X\x00\x00\x10\x00"[..], &[b'x'; 1 << 20], b"\x94(", &b"h\x00".repeat(1_000), b"l"];
+        [&b"X\x00\x00\x10\x00"[..], &b"x".repeat(1 << 20), b"\x94(", &b"h\x00".repeat(1_000), b"l"];
     for program in [lists, tuples, text.concat()] {
         let error = error(&program);
         assert!(error.contains("repeated to more than 64 MiB"), "{error}");
@@ -170,6 +170,6 @@ fn what_fixtures_do_not_have_is_read_too() {
     ] {
         assert_eq!(read(&pickled(program)), Ok(expected), "{program:02x?}");
     }
-    let long = [&b"\x8b\xff\xff\x00\x00"[..], &[1; 65_535]].concat();
+    let long = [&b"\x8b\xff\xff\x00\x00"[..], &b"\x01".repeat(65_535)].concat();
     assert!(error(&long).contains("an integer of 65535 bytes"));
 }
