@@ -1,6 +1,12 @@
 //! What the tests stand on: a back end with faults, and the real program around it.
 
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test uses a part of it"
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,8 +21,10 @@
 pub mod client;
 pub mod fake;
 pub mod gateway;
+pub mod globus;
 pub mod load;
 pub mod postgres;
+pub mod rabbitmq;
 pub mod requests;
 pub mod rows;
 pub mod samples;

@@ -1,0 +1,1 @@
+//! A RabbitMQ of the test's own.
