@@ -28,3 +28,4 @@ pub mod rabbitmq;
 pub mod requests;
 pub mod rows;
 pub mod samples;
+pub mod site;

@@ -29,7 +29,7 @@ type Body = dyn Fn(&Value) -> Outcome + Send + Sync;
 /// A function: what it does with its argument, how long it takes, and how its worker writes results.
 #[derive(Clone)]
 pub struct Function {
-    pub(super) body: Arc<Body>,
+    body: Arc<Body>,
     pub(super) delay: Duration,
     pub(super) pickles: bool,
     pub(super) result_withheld: bool,
@@ -45,6 +45,11 @@ impl Function {
     /// and streams as many pieces as `max_tokens` says (5 without), each after `pace`.
     pub fn inference(pace: Duration) -> Self {
         Self::new(move |argument| infer(&argument["model_params"], pace))
+    }
+
+    /// What it comes to for this argument.
+    pub fn call(&self, argument: &Value) -> Outcome {
+        (self.body)(argument)
     }
 
     /// It takes this long.

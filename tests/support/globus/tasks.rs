@@ -1,6 +1,9 @@
 //! Tasks: how they run, and what their owner is told.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -44,6 +47,15 @@ impl FakeGlobus {
         self.world.cluster.submissions.lock().unwrap().clone()
     }
 
+    /// Waits until this many tasks were submitted.
+    pub async fn wait_until_submitted(&self, tasks: usize) {
+        let given_up = Instant::now() + Duration::from_secs(30);
+        while self.submitted().len() < tasks {
+            assert!(Instant::now() < given_up, "{} of {tasks} tasks", self.submitted().len());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// How many tasks have ended whose results can still be asked for.
     pub fn results_kept(&self) -> usize {
         let tasks = self.world.cluster.tasks.lock().unwrap();
@@ -64,7 +76,7 @@ pub(super) async fn run(world: Arc<World>, id: Uuid, function: Function, json: b
     }
     world.cluster.task(id, |task| task.state = "running");
     tokio::time::sleep(function.delay).await;
-    let mut outcome = (function.body)(&argument);
+    let mut outcome = function.call(&argument);
     while let Outcome::After(delay, later) = outcome {
         tokio::time::sleep(delay).await;
         outcome = *later;
