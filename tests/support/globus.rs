@@ -137,7 +137,7 @@ impl FakeGlobus {
     /// The same with further lines in `auth.globus` and in `globus_compute`.
     pub fn config_with(&self, auth: &[&str], compute: &[&str]) -> String {
         let lines = |lines: &[&str], indent: &str| -> String {
-            lines.iter().map(|line| format!("{indent}{line}\n")).collect()
+            lines.iter().flat_map(|line| [indent, *line, "\n"]).collect()
         };
         format!(
             "auth:\n  globus:\n    application_id: {APPLICATION_ID}\n    \
@@ -196,7 +196,7 @@ impl FakeGlobus {
 
     /// The cluster in FIRST's own format, for [`super::gateway::Plan::entries`]. `config` is what
     /// the adapter wants besides, such as `qstat_endpoint_uuid`.
-    pub fn cluster_entry(name: &str, config: Value) -> Value {
+    pub fn cluster_entry(name: &str, config: &Value) -> Value {
         json!({"model": "resource_server_async.cluster", "fields": {
             "cluster_name": name,
             "cluster_adapter":

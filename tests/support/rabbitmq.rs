@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::{gateway::free_port, globus::QUEUE_PREFIX};
 
 /// A broker starts within 5 s, or 30 s when every core is busy.
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 /// How often the start is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 /// Behind Debian's wrapper, which insists on the system's own user and directories.

@@ -41,7 +41,7 @@ impl Site {
         let plan = Plan::in_front_of("http://127.0.0.1:9/v1")
             .settings(&globus.config_with(&[], compute))
             .entries([
-                FakeGlobus::cluster_entry(CLUSTER, json!({})),
+                FakeGlobus::cluster_entry(CLUSTER, &json!({})),
                 FakeGlobus::endpoint_entry(CLUSTER, MODEL, endpoint, id),
             ]);
         let gateway = change(plan).start();

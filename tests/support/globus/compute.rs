@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use http::header;
@@ -71,6 +72,13 @@ impl Cluster {
 
     pub(super) fn reads_once(&self) -> bool {
         self.reads_once.load(Ordering::Relaxed)
+    }
+
+    /// Notes when a task ended.
+    pub(super) fn has_ended(&self, id: Uuid) {
+        let mut submissions = self.submissions.lock().unwrap();
+        let submission = submissions.iter_mut().rev().find(|submission| submission.id == id);
+        submission.expect("it was submitted").ended = Some(Instant::now());
     }
 
     /// Does something with a task that is still known.
@@ -244,7 +252,15 @@ async fn accept(world: &Arc<World>, submit: Submit) -> Answer {
     for (function, code, argument) in submit.calls {
         let id = Uuid::new_v4();
         let endpoint = submit.endpoint;
-        let submission = Submission { id, endpoint, function, group, argument: argument.clone() };
+        let submission = Submission {
+            id,
+            endpoint,
+            function,
+            group,
+            argument: argument.clone(),
+            accepted: Instant::now(),
+            ended: None,
+        };
         world.cluster.submissions.lock().unwrap().push(submission);
         let task = Task { endpoint, function, group, argument, state: "received", ended: None };
         world.cluster.tasks.lock().unwrap().insert(id, task);

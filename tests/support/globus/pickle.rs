@@ -41,7 +41,9 @@ fn write(value: &Value, out: &mut Vec<u8>) {
         Value::String(text) => string(text, out),
         Value::Array(items) => {
             out.extend(b"]\x94(");
-            items.iter().for_each(|item| write(item, out));
+            for item in items {
+                write(item, out);
+            }
             out.push(b'e');
         }
         Value::Object(fields) => {

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::{FakeGlobus, STREAMING_SECRET, World};
 
 /// A post of a function.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Post {
     /// Lines of server-sent events.
     Data(String),

@@ -39,6 +39,9 @@ pub struct Submission {
     pub function: Uuid,
     pub group: Uuid,
     pub argument: Value,
+    pub accepted: Instant,
+    /// When its result, or its failure, was there.
+    pub ended: Option<Instant>,
 }
 
 impl FakeGlobus {
@@ -99,6 +102,7 @@ pub(super) async fn run(world: Arc<World>, id: Uuid, function: Function, json: b
 }
 
 async fn finish(world: &World, id: Uuid, group: Uuid, ended: Ended, function: &Function) {
+    world.cluster.has_ended(id);
     let now = Timestamp::now().as_millisecond();
     #[allow(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit")]
     let at = now as f64 / 1000.0;
