@@ -186,6 +186,8 @@ async fn without_amqp_everything_works_within_the_allowed_requests() {
         site.globus.count(Service::Compute, QUESTION),
     );
     assert!(busiest <= ALLOWED, "{busiest} requests in ten seconds");
+    // Ten submits and ten questions in ten seconds: half a second for each, and the run between.
+    assert!(took[took.len() / 2] <= Duration::from_secs(3), "{:?}", took[took.len() / 2]);
     assert_each_ran_once(&site.globus, 100);
 }
 
