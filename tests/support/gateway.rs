@@ -28,6 +28,7 @@ pub struct Plan {
     database: Option<String>,
     models: Vec<(String, String, Vec<String>)>,
     settings: String,
+    entries: Vec<Value>,
     variables: Vec<(String, String)>,
 }
 
@@ -39,6 +40,7 @@ impl Plan {
             database: None,
             models: Vec::new(),
             settings: String::new(),
+            entries: Vec::new(),
             variables: Vec::new(),
         }
     }
@@ -86,8 +88,15 @@ impl Plan {
         self
     }
 
+    /// With these further entries in the catalogue, in FIRST's own format.
+    #[must_use]
+    pub fn entries(mut self, entries: impl IntoIterator<Item = Value>) -> Self {
+        self.entries.extend(entries);
+        self
+    }
+
     /// With these lines of YAML appended to the configuration: whole sections other than
-    /// `server` and `database`.
+    /// `server` and `database`. `GATEWAY_URL` in them becomes the address of the public listener.
     #[must_use]
     pub fn settings(mut self, yaml: &str) -> Self {
         self.settings.push_str(yaml);
@@ -105,10 +114,12 @@ impl Plan {
             "server:\n  listen: \"127.0.0.1:{port}\"\n  admin_listen: \"127.0.0.1:{admin_port}\"\n  \
              state_dir: \"{}\"\n  drain_grace: 100ms\ndatabase:\n  url: \"{database}\"\n{}",
             directory.path().join("state").display(),
-            self.settings,
+            self.settings.replace("GATEWAY_URL", &format!("http://127.0.0.1:{port}")),
         );
         fs::write(directory.path().join("config.yaml"), config).expect("config.yaml written");
-        let fixtures = fixtures(&self.api_url, &self.models);
+        let mut fixtures = fixtures(&self.api_url, &self.models);
+        fixtures.extend(self.entries);
+        let fixtures = Value::Array(fixtures);
         let fixtures_file = directory.path().join("fixtures.json");
         fs::write(&fixtures_file, fixtures.to_string()).expect("fixtures.json written");
         let mut gateway = Gateway {
@@ -136,7 +147,7 @@ impl Plan {
 }
 
 /// The catalogue in FIRST's own format.
-fn fixtures(api_url: &str, models: &[(String, String, Vec<String>)]) -> Value {
+fn fixtures(api_url: &str, models: &[(String, String, Vec<String>)]) -> Vec<Value> {
     let mut clusters: Vec<&str> = models.iter().map(|(cluster, ..)| cluster.as_str()).collect();
     clusters.sort_unstable();
     clusters.dedup();

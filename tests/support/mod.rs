@@ -1,6 +1,12 @@
 //! What the tests stand on: a back end with faults, and the real program around it.
 
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test uses a part of it"
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,6 +22,7 @@ pub mod client;
 pub mod fake;
 pub mod gateway;
 pub mod globus_auth;
+pub mod globus;
 pub mod load;
 pub mod login_server;
 pub mod person;
@@ -28,3 +35,8 @@ pub mod samples;
 pub mod small_server;
 pub mod status_page;
 pub mod transfer;
+pub mod rabbitmq;
+pub mod requests;
+pub mod rows;
+pub mod samples;
+pub mod site;
