@@ -25,6 +25,9 @@ _figw() {
             figw,config)
                 cmd="figw__subcmd__config"
                 ;;
+            figw,doctor)
+                cmd="figw__subcmd__doctor"
+                ;;
             figw,endpoint)
                 cmd="figw__subcmd__endpoint"
                 ;;
@@ -34,11 +37,20 @@ _figw() {
             figw,fixtures)
                 cmd="figw__subcmd__fixtures"
                 ;;
+            figw,generate)
+                cmd="figw__subcmd__generate"
+                ;;
             figw,help)
                 cmd="figw__subcmd__help"
                 ;;
             figw,key)
                 cmd="figw__subcmd__key"
+                ;;
+            figw,login)
+                cmd="figw__subcmd__login"
+                ;;
+            figw,logout)
+                cmd="figw__subcmd__logout"
                 ;;
             figw,maintenance)
                 cmd="figw__subcmd__maintenance"
@@ -51,6 +63,9 @@ _figw() {
                 ;;
             figw,serve)
                 cmd="figw__subcmd__serve"
+                ;;
+            figw,token)
+                cmd="figw__subcmd__token"
                 ;;
             figw__subcmd__cluster,add)
                 cmd="figw__subcmd__cluster__subcmd__add"
@@ -217,6 +232,18 @@ _figw() {
             figw__subcmd__fixtures__subcmd__help,load)
                 cmd="figw__subcmd__fixtures__subcmd__help__subcmd__load"
                 ;;
+            figw__subcmd__generate,globus-endpoint)
+                cmd="figw__subcmd__generate__subcmd__globus__subcmd__endpoint"
+                ;;
+            figw__subcmd__generate,help)
+                cmd="figw__subcmd__generate__subcmd__help"
+                ;;
+            figw__subcmd__generate__subcmd__help,globus-endpoint)
+                cmd="figw__subcmd__generate__subcmd__help__subcmd__globus__subcmd__endpoint"
+                ;;
+            figw__subcmd__generate__subcmd__help,help)
+                cmd="figw__subcmd__generate__subcmd__help__subcmd__help"
+                ;;
             figw__subcmd__help,cluster)
                 cmd="figw__subcmd__help__subcmd__cluster"
                 ;;
@@ -225,6 +252,9 @@ _figw() {
                 ;;
             figw__subcmd__help,config)
                 cmd="figw__subcmd__help__subcmd__config"
+                ;;
+            figw__subcmd__help,doctor)
+                cmd="figw__subcmd__help__subcmd__doctor"
                 ;;
             figw__subcmd__help,endpoint)
                 cmd="figw__subcmd__help__subcmd__endpoint"
@@ -235,11 +265,20 @@ _figw() {
             figw__subcmd__help,fixtures)
                 cmd="figw__subcmd__help__subcmd__fixtures"
                 ;;
+            figw__subcmd__help,generate)
+                cmd="figw__subcmd__help__subcmd__generate"
+                ;;
             figw__subcmd__help,help)
                 cmd="figw__subcmd__help__subcmd__help"
                 ;;
             figw__subcmd__help,key)
                 cmd="figw__subcmd__help__subcmd__key"
+                ;;
+            figw__subcmd__help,login)
+                cmd="figw__subcmd__help__subcmd__login"
+                ;;
+            figw__subcmd__help,logout)
+                cmd="figw__subcmd__help__subcmd__logout"
                 ;;
             figw__subcmd__help,maintenance)
                 cmd="figw__subcmd__help__subcmd__maintenance"
@@ -252,6 +291,9 @@ _figw() {
                 ;;
             figw__subcmd__help,serve)
                 cmd="figw__subcmd__help__subcmd__serve"
+                ;;
+            figw__subcmd__help,token)
+                cmd="figw__subcmd__help__subcmd__token"
                 ;;
             figw__subcmd__help__subcmd__cluster,add)
                 cmd="figw__subcmd__help__subcmd__cluster__subcmd__add"
@@ -318,6 +360,9 @@ _figw() {
                 ;;
             figw__subcmd__help__subcmd__fixtures,load)
                 cmd="figw__subcmd__help__subcmd__fixtures__subcmd__load"
+                ;;
+            figw__subcmd__help__subcmd__generate,globus-endpoint)
+                cmd="figw__subcmd__help__subcmd__generate__subcmd__globus__subcmd__endpoint"
                 ;;
             figw__subcmd__help__subcmd__key,create)
                 cmd="figw__subcmd__help__subcmd__key__subcmd__create"
@@ -392,7 +437,7 @@ _figw() {
 
     case "${cmd}" in
         figw)
-            opts="-c -q -v -y -h -V --config --output --quiet --verbose --color --yes --help --version serve migrate cluster endpoint federation maintenance fixtures key config completions man help"
+            opts="-c -q -v -y -h -V --config --output --quiet --verbose --color --yes --help --version serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -971,6 +1016,40 @@ _figw() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        figw__subcmd__doctor)
+            opts="-c -q -v -y -h -V --stage --config --output --quiet --verbose --color --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --stage)
+                    COMPREPLY=($(compgen -W "pre post" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         figw__subcmd__endpoint)
             opts="-c -q -v -y -h -V --config --output --quiet --verbose --color --yes --help --version add register list show set remove test help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1002,7 +1081,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__endpoint__subcmd__add)
-            opts="-c -q -v -y -h -V --slug --cluster --framework --model --adapter --api-url --api-key-env --api-key-file --request-timeout --api-port --endpoint-uuid --function-uuid --batch-endpoint-uuid --batch-function-uuid --delay --setting --groups --domains --tpm-model --tpm-user --enabled --config --output --quiet --verbose --color --yes --help --version"
+            opts="-c -q -v -y -h -V --slug --cluster --framework --model --adapter --api-url --api-key-env --api-key-file --request-timeout --api-port --endpoint-uuid --function-uuid --batch-endpoint-uuid --batch-function-uuid --delay --groups --domains --tpm-model --tpm-user --enabled --register-functions --no-check --config --output --quiet --verbose --color --yes --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1065,10 +1144,6 @@ _figw() {
                     return 0
                     ;;
                 --delay)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --setting)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1288,7 +1363,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__endpoint__subcmd__set)
-            opts="-c -q -v -y -h -V --cluster --framework --model --adapter --api-url --api-key-env --api-key-file --request-timeout --api-port --endpoint-uuid --function-uuid --batch-endpoint-uuid --batch-function-uuid --delay --setting --groups --domains --tpm-model --tpm-user --enabled --config --output --quiet --verbose --color --yes --help --version"
+            opts="-c -q -v -y -h -V --cluster --framework --model --adapter --api-url --api-key-env --api-key-file --request-timeout --api-port --endpoint-uuid --function-uuid --batch-endpoint-uuid --batch-function-uuid --delay --groups --domains --tpm-model --tpm-user --enabled --config --output --quiet --verbose --color --yes --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1347,10 +1422,6 @@ _figw() {
                     return 0
                     ;;
                 --delay)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --setting)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1957,8 +2028,198 @@ _figw() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        figw__subcmd__generate)
+            opts="-c -q -v -y -h -V --config --output --quiet --verbose --color --yes --help --version globus-endpoint help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__generate__subcmd__globus__subcmd__endpoint)
+            opts="-c -q -v -y -h -V --scheduler --display-name --allowed-function --for --partition --queue --account --qos --select-options --cpus-per-node --gpus-per-node --scheduler-option --nodes-per-block --min-blocks --init-blocks --max-blocks --walltime --idle-timeout --workers-per-node --interface --worker-init --worker-init-file --config --output --quiet --verbose --color --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --scheduler)
+                    COMPREPLY=($(compgen -W "pbs slurm local" -- "${cur}"))
+                    return 0
+                    ;;
+                --display-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allowed-function)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --queue)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --partition)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --account)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --qos)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --select-options)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cpus-per-node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --gpus-per-node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --scheduler-option)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --nodes-per-block)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --min-blocks)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --init-blocks)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-blocks)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --walltime)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idle-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workers-per-node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --worker-init)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --worker-init-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__generate__subcmd__help)
+            opts="globus-endpoint help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__generate__subcmd__help__subcmd__globus__subcmd__endpoint)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__generate__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         figw__subcmd__help)
-            opts="serve migrate cluster endpoint federation maintenance fixtures key config completions man help"
+            opts="serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2114,6 +2375,20 @@ _figw() {
         figw__subcmd__help__subcmd__config__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2363,6 +2638,34 @@ _figw() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        figw__subcmd__help__subcmd__generate)
+            opts="globus-endpoint"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__help__subcmd__generate__subcmd__globus__subcmd__endpoint)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         figw__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2422,6 +2725,34 @@ _figw() {
         figw__subcmd__help__subcmd__key__subcmd__revoke)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__help__subcmd__login)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__help__subcmd__logout)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2518,6 +2849,20 @@ _figw() {
             return 0
             ;;
         figw__subcmd__help__subcmd__serve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__help__subcmd__token)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2718,6 +3063,106 @@ _figw() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__login)
+            opts="-c -q -v -y -h -V --client-id --gateway --app-name --policy --domain --no-browser --port --timeout --config --output --quiet --verbose --color --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --client-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --gateway)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --app-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --domain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__logout)
+            opts="-c -q -v -y -h -V --client-id --gateway --app-name --all --force --config --output --quiet --verbose --color --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --client-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --gateway)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --app-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -3007,6 +3452,48 @@ _figw() {
             fi
             case "${prev}" in
                 --backend)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__token)
+            opts="-c -q -v -y -h -V --client-id --gateway --app-name --config --output --quiet --verbose --color --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --client-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --gateway)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --app-name)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -43,7 +43,12 @@ complete -c figw -n "__fish_figw_needs_command" -f -a "federation" -d 'Federatio
 complete -c figw -n "__fish_figw_needs_command" -f -a "maintenance" -d 'Take a cluster out of service, and put it back'
 complete -c figw -n "__fish_figw_needs_command" -f -a "fixtures" -d 'The catalogue as files: FIRST\'s Django JSON or figw\'s own YAML'
 complete -c figw -n "__fish_figw_needs_command" -f -a "key" -d 'API keys for people and services without another login'
+complete -c figw -n "__fish_figw_needs_command" -f -a "login" -d 'Log in with Globus, in the browser'
+complete -c figw -n "__fish_figw_needs_command" -f -a "token" -d 'Print an access token, renewed if need be'
+complete -c figw -n "__fish_figw_needs_command" -f -a "logout" -d 'Give the login\'s tokens back and remove them'
+complete -c figw -n "__fish_figw_needs_command" -f -a "generate" -d 'The files that surround a deployment'
 complete -c figw -n "__fish_figw_needs_command" -f -a "config" -d 'Check, show or convert the configuration'
+complete -c figw -n "__fish_figw_needs_command" -f -a "doctor" -d 'Go through the production checklists'
 complete -c figw -n "__fish_figw_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c figw -n "__fish_figw_needs_command" -f -a "man" -d 'Write the manual pages to a directory'
 complete -c figw -n "__fish_figw_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -189,17 +194,16 @@ complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subc
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l framework -d 'One of the cluster\'s frameworks' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l model -d 'The model\'s name, as callers write it and as the back end knows it' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l adapter -d 'direct-api, globus-compute, metis or echo [default when adding: the cluster\'s]' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l api-url -d 'direct-api: base address to which the route is appended, such as `http://host:8000/v1`' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l api-key-env -d 'direct-api: environment variable of the gateway that holds the back end\'s API key' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l api-key-file -d 'direct-api: file that holds the back end\'s API key' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l request-timeout -d 'direct-api: how long one whole request may take, such as 120s' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l api-url -d 'direct-api, metis: base address to which the route is appended, such as `http://host:8000/v1`' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l api-key-env -d 'direct-api, metis: environment variable of the gateway that holds the back end\'s API key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l api-key-file -d 'direct-api, metis: file that holds the back end\'s API key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l request-timeout -d 'direct-api, metis: how long one whole request may take, such as 120s' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l api-port -d 'globus-compute: port of the model\'s API on the compute node' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l endpoint-uuid -d 'globus-compute: the endpoint for inference' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l function-uuid -d 'globus-compute: the registered inference function' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l batch-endpoint-uuid -d 'globus-compute: the endpoint for batches' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l batch-function-uuid -d 'globus-compute: the registered batch function' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l delay -d 'echo: pause before each piece of a stream, such as 20ms' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l setting -d 'metis: anything its service needs; repeatable; an empty value removes the key' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l groups -d 'Groups of which a caller must be in one, separated by commas' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l domains -d 'Domains of which a caller\'s address must have one, separated by commas' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l tpm-model -d 'Tokens per minute that all callers together may use; 0 for no limit' -r
@@ -212,6 +216,8 @@ json\t'One JSON document with stable keys'"
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l register-functions -d 'globus-compute: register figw\'s own functions for vLLM and use them; the batch function if there is an endpoint for batches'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l no-check -d 'globus-compute: do not ask whether the compute endpoint exists and is online'
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Say less on standard error'
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -s y -l yes -d 'Answer every confirmation with yes'
@@ -222,17 +228,16 @@ complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subc
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l framework -d 'One of the cluster\'s frameworks' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l model -d 'The model\'s name, as callers write it and as the back end knows it' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l adapter -d 'direct-api, globus-compute, metis or echo [default when adding: the cluster\'s]' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l api-url -d 'direct-api: base address to which the route is appended, such as `http://host:8000/v1`' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l api-key-env -d 'direct-api: environment variable of the gateway that holds the back end\'s API key' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l api-key-file -d 'direct-api: file that holds the back end\'s API key' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l request-timeout -d 'direct-api: how long one whole request may take, such as 120s' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l api-url -d 'direct-api, metis: base address to which the route is appended, such as `http://host:8000/v1`' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l api-key-env -d 'direct-api, metis: environment variable of the gateway that holds the back end\'s API key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l api-key-file -d 'direct-api, metis: file that holds the back end\'s API key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l request-timeout -d 'direct-api, metis: how long one whole request may take, such as 120s' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l api-port -d 'globus-compute: port of the model\'s API on the compute node' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l endpoint-uuid -d 'globus-compute: the endpoint for inference' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l function-uuid -d 'globus-compute: the registered inference function' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l batch-endpoint-uuid -d 'globus-compute: the endpoint for batches' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l batch-function-uuid -d 'globus-compute: the registered batch function' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l delay -d 'echo: pause before each piece of a stream, such as 20ms' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l setting -d 'metis: anything its service needs; repeatable; an empty value removes the key' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l groups -d 'Groups of which a caller must be in one, separated by commas' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l domains -d 'Domains of which a caller\'s address must have one, separated by commas' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l tpm-model -d 'Tokens per minute that all callers together may use; 0 for no limit' -r
@@ -245,6 +250,8 @@ json\t'One JSON document with stable keys'"
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l register-functions -d 'globus-compute: register figw\'s own functions for vLLM and use them; the batch function if there is an endpoint for batches'
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l no-check -d 'globus-compute: do not ask whether the compute endpoint exists and is online'
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -s q -l quiet -d 'Say less on standard error'
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -s y -l yes -d 'Answer every confirmation with yes'
@@ -276,17 +283,16 @@ complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subc
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l framework -d 'One of the cluster\'s frameworks' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l model -d 'The model\'s name, as callers write it and as the back end knows it' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l adapter -d 'direct-api, globus-compute, metis or echo [default when adding: the cluster\'s]' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l api-url -d 'direct-api: base address to which the route is appended, such as `http://host:8000/v1`' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l api-key-env -d 'direct-api: environment variable of the gateway that holds the back end\'s API key' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l api-key-file -d 'direct-api: file that holds the back end\'s API key' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l request-timeout -d 'direct-api: how long one whole request may take, such as 120s' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l api-url -d 'direct-api, metis: base address to which the route is appended, such as `http://host:8000/v1`' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l api-key-env -d 'direct-api, metis: environment variable of the gateway that holds the back end\'s API key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l api-key-file -d 'direct-api, metis: file that holds the back end\'s API key' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l request-timeout -d 'direct-api, metis: how long one whole request may take, such as 120s' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l api-port -d 'globus-compute: port of the model\'s API on the compute node' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l endpoint-uuid -d 'globus-compute: the endpoint for inference' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l function-uuid -d 'globus-compute: the registered inference function' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l batch-endpoint-uuid -d 'globus-compute: the endpoint for batches' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l batch-function-uuid -d 'globus-compute: the registered batch function' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l delay -d 'echo: pause before each piece of a stream, such as 20ms' -r
-complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l setting -d 'metis: anything its service needs; repeatable; an empty value removes the key' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l groups -d 'Groups of which a caller must be in one, separated by commas' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l domains -d 'Domains of which a caller\'s address must have one, separated by commas' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l tpm-model -d 'Tokens per minute that all callers together may use; 0 for no limit' -r
@@ -581,6 +587,104 @@ complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcomman
 complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "list" -d 'List every key, without its text'
 complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'Refuse a key from now on; running gateways follow within 5 seconds'
 complete -c figw -n "__fish_figw_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand login" -l client-id -d 'Client id of the application that logs you in; the gateway\'s operator knows it' -r
+complete -c figw -n "__fish_figw_using_subcommand login" -l gateway -d 'Client id of the gateway that the login is for' -r
+complete -c figw -n "__fish_figw_using_subcommand login" -l app-name -d 'The application\'s name, which tells its token file from others [default: `inference_app`]' -r
+complete -c figw -n "__fish_figw_using_subcommand login" -l policy -d 'Ids of Globus policies that the login must satisfy, separated by commas' -r
+complete -c figw -n "__fish_figw_using_subcommand login" -l domain -d 'Domains of identity providers, separated by commas; you must log in with one of them' -r
+complete -c figw -n "__fish_figw_using_subcommand login" -l port -d 'Wait for the browser on this port of localhost, 0 for a free one. With a browser on another machine, reach it through `ssh -L PORT:localhost:PORT HOST`' -r
+complete -c figw -n "__fish_figw_using_subcommand login" -l timeout -d 'How long to wait for the browser' -r
+complete -c figw -n "__fish_figw_using_subcommand login" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand login" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand login" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand login" -l no-browser -d 'Open no browser; name the address, and ask for the code that Globus shows there'
+complete -c figw -n "__fish_figw_using_subcommand login" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand login" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand login" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand login" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand login" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand token" -l client-id -d 'Client id of the application that logs you in; the gateway\'s operator knows it' -r
+complete -c figw -n "__fish_figw_using_subcommand token" -l gateway -d 'Client id of the gateway that the login is for' -r
+complete -c figw -n "__fish_figw_using_subcommand token" -l app-name -d 'The application\'s name, which tells its token file from others [default: `inference_app`]' -r
+complete -c figw -n "__fish_figw_using_subcommand token" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand token" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand token" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand token" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand token" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand token" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand token" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand token" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand logout" -l client-id -d 'Client id of the application that logs you in; the gateway\'s operator knows it' -r
+complete -c figw -n "__fish_figw_using_subcommand logout" -l gateway -d 'Client id of the gateway that the login is for' -r
+complete -c figw -n "__fish_figw_using_subcommand logout" -l app-name -d 'The application\'s name, which tells its token file from others [default: `inference_app`]' -r
+complete -c figw -n "__fish_figw_using_subcommand logout" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand logout" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand logout" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand logout" -l all -d 'Give back and remove every token in this application\'s file, whoever obtained it'
+complete -c figw -n "__fish_figw_using_subcommand logout" -l force -d 'Remove the tokens from this machine even when Globus Auth cannot be reached'
+complete -c figw -n "__fish_figw_using_subcommand logout" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand logout" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand logout" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand logout" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand logout" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l scheduler -d 'What starts the nodes' -r -f -a "pbs\t'PBS'
+slurm\t'Slurm'
+local\t'The endpoint\'s own machine'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l display-name -d 'Name in Globus\' web pages' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l allowed-function -d 'Run this function only; repeatable' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l for -d 'Run the functions of this endpoint in the catalogue only; repeatable' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l queue -l partition -d 'Queue of PBS, partition of Slurm' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l account -d 'Account that is charged' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l qos -d 'slurm: quality of service' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l select-options -d 'pbs: what `select` gets besides nodes and CPUs, such as ngpus=4' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l cpus-per-node -d 'pbs: CPUs of each node' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l gpus-per-node -d 'slurm: GPUs of each node' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l scheduler-option -d 'Another option of the scheduler, such as `-l filesystems=home`; repeatable' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l nodes-per-block -d 'Nodes of one job' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l min-blocks -d 'Jobs that are kept however idle' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l init-blocks -d 'Jobs at the start' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l max-blocks -d 'Most jobs at once' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l walltime -d 'How long a job may run, such as 24h' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l idle-timeout -d 'How long a job is kept without requests' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l workers-per-node -d 'Requests that a node works on at once' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l interface -d 'Network interface by which nodes reach the endpoint, such as bond0' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l worker-init -d 'Shell command before the workers start; repeatable' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l worker-init-file -d 'File with the shell commands before the workers start' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c figw -n "__fish_figw_using_subcommand config; and not __fish_seen_subcommand_from check show import-env help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
 complete -c figw -n "__fish_figw_using_subcommand config; and not __fish_seen_subcommand_from check show import-env help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
 json\t'One JSON document with stable keys'"
@@ -634,6 +738,19 @@ complete -c figw -n "__fish_figw_using_subcommand config; and __fish_seen_subcom
 complete -c figw -n "__fish_figw_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print the effective values, secrets masked'
 complete -c figw -n "__fish_figw_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "import-env" -d 'Turn a FIRST .env file into YAML on standard output'
 complete -c figw -n "__fish_figw_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand doctor" -l stage -d 'Only the checks of one stage [default: all]' -r -f -a "pre\t'Before figw goes into production'
+post\t'Once it is in production'"
+complete -c figw -n "__fish_figw_using_subcommand doctor" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand doctor" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand doctor" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand doctor" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand doctor" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand doctor" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand doctor" -s V -l version -d 'Print version'
 complete -c figw -n "__fish_figw_using_subcommand completions" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
 complete -c figw -n "__fish_figw_using_subcommand completions" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
 json\t'One JSON document with stable keys'"
@@ -656,18 +773,23 @@ complete -c figw -n "__fish_figw_using_subcommand man" -s v -l verbose -d 'Say m
 complete -c figw -n "__fish_figw_using_subcommand man" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_using_subcommand man" -s V -l version -d 'Print version'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "serve" -d 'Run the gateway'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "migrate" -d 'Bring the database to this program\'s schema'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "cluster" -d 'Clusters: the places that serve models'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "endpoint" -d 'Endpoints: models on clusters'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "federation" -d 'Federations: one model name for several endpoints'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "maintenance" -d 'Take a cluster out of service, and put it back'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "fixtures" -d 'The catalogue as files: FIRST\'s Django JSON or figw\'s own YAML'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "key" -d 'API keys for people and services without another login'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "config" -d 'Check, show or convert the configuration'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "man" -d 'Write the manual pages to a directory'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "serve" -d 'Run the gateway'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "migrate" -d 'Bring the database to this program\'s schema'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "cluster" -d 'Clusters: the places that serve models'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "endpoint" -d 'Endpoints: models on clusters'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "federation" -d 'Federations: one model name for several endpoints'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "maintenance" -d 'Take a cluster out of service, and put it back'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "fixtures" -d 'The catalogue as files: FIRST\'s Django JSON or figw\'s own YAML'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "key" -d 'API keys for people and services without another login'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "login" -d 'Log in with Globus, in the browser'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "token" -d 'Print an access token, renewed if need be'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "logout" -d 'Give the login\'s tokens back and remove them'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "generate" -d 'The files that surround a deployment'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "config" -d 'Check, show or convert the configuration'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "doctor" -d 'Go through the production checklists'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "man" -d 'Write the manual pages to a directory'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "add" -d 'Add a cluster'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "list" -d 'List every cluster'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "show" -d 'Show one cluster in full'
@@ -693,6 +815,7 @@ complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcomma
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "create" -d 'Make a key and show it, this once'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "list" -d 'List every key, without its text'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "revoke" -d 'Refuse a key from now on; running gateways follow within 5 seconds'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Check the configuration and every secret it refers to'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the effective values, secrets masked'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "import-env" -d 'Turn a FIRST .env file into YAML on standard output'

@@ -61,7 +61,7 @@ impl Scene {
         };
         let mut restricted = with_batches("restricted");
         restricted["fields"]["allowed_globus_groups"] = json!(["insiders"]);
-        let cluster = FakeGlobus::cluster_entry(CLUSTER, json!({}));
+        let cluster = FakeGlobus::cluster_entry(CLUSTER, &json!({}));
         Plan::in_front_of("http://127.0.0.1:9/v1")
             .entries([cluster, with_batches(MODEL), entry("no-batches"), restricted])
             .settings(&self.globus.config_with(&[], &["results: poll"]))

@@ -44,7 +44,7 @@ impl World {
         let plan = Plan::in_front_of("http://127.0.0.1:9/v1")
             .settings(&globus.config_with(&[], &["results: poll"]))
             .entries([
-                FakeGlobus::cluster_entry("sophia", json!({})),
+                FakeGlobus::cluster_entry("sophia", &json!({})),
                 FakeGlobus::endpoint_entry("sophia", MODEL, ENDPOINT, FUNCTION),
             ]);
         let gateway = configure(plan).start();
@@ -230,7 +230,7 @@ async fn without_a_way_back_streams_are_refused_and_whole_answers_are_not() {
     let gateway = Plan::in_front_of("http://127.0.0.1:9/v1")
         .settings(&format!("{}\n", settings.join("\n")))
         .entries([
-            FakeGlobus::cluster_entry("sophia", json!({})),
+            FakeGlobus::cluster_entry("sophia", &json!({})),
             FakeGlobus::endpoint_entry("sophia", MODEL, ENDPOINT, FUNCTION),
         ])
         .start();

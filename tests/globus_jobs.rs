@@ -65,7 +65,7 @@ fn cluster(delay: Duration) -> (FakeGlobus, Gateway, Arc<AtomicUsize>) {
     secret["fields"]["allowed_globus_groups"] = json!(["insiders"]);
     let gateway = Plan::in_front_of("http://127.0.0.1:9/v1")
         .entries([
-            FakeGlobus::cluster_entry("sophia", config),
+            FakeGlobus::cluster_entry("sophia", &config),
             FakeGlobus::endpoint_entry("sophia", "good", WITH_NODES, INFERENCE),
             FakeGlobus::endpoint_entry("sophia", "lost", WITHOUT_NODES, INFERENCE),
             secret,

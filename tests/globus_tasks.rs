@@ -30,7 +30,7 @@ fn request() -> Value {
 fn service(globus: &FakeGlobus) -> Plan {
     globus.endpoint(ENDPOINT, Endpoint::ONLINE);
     globus.read_once(true);
-    let mut cluster = FakeGlobus::cluster_entry("sophia", json!({}));
+    let mut cluster = FakeGlobus::cluster_entry("sophia", &json!({}));
     cluster["fields"]["frameworks"] = json!(["vllm", "sam3service"]);
     let mut endpoint = FakeGlobus::endpoint_entry("sophia", "sam3", ENDPOINT, FUNCTION);
     endpoint["fields"]["framework"] = "sam3service".into();

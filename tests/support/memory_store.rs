@@ -88,7 +88,7 @@ impl MemoryStore {
     }
 
     fn tasks(&self) -> Result<MutexGuard<'_, Vec<KeptTask>>, StoreError> {
-        self.reach()?;
+        drop(self.reach()?);
         Ok(self.tasks.lock().unwrap())
     }
 }

@@ -33,7 +33,7 @@ impl StatusPage {
         thread::spawn(move || {
             for tcp in listener.incoming().flatten() {
                 // A caller that leaves early is no business of the page's.
-                let _ = answer(tcp, &shared);
+                let _ = answer(&tcp, &shared);
             }
         });
         Self { url, state }
@@ -48,8 +48,8 @@ impl StatusPage {
     }
 }
 
-fn answer(tcp: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
-    let mut lines = BufReader::new(tcp.try_clone()?).lines();
+fn answer(tcp: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+    let mut lines = BufReader::new(tcp).lines();
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
     let answer = {
         let mut state = state.lock().expect("nobody panics with it");
@@ -63,5 +63,6 @@ fn answer(tcp: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let length = body.len();
     let head =
         format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
-    (&tcp).write_all(format!("{head}{body}").as_bytes())
+    let mut tcp = tcp;
+    tcp.write_all(format!("{head}{body}").as_bytes())
 }

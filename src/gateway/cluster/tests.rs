@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn told(error: ComputeError) -> Refusal {
-    of_compute("polaris-vllm-m", &error)
+fn told(error: &ComputeError) -> Refusal {
+    of_compute("polaris-vllm-m", error)
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn each_failure_has_its_status_and_time_to_try_again() {
         (ComputeError::Failed("no".to_owned()), 502, "backend_failed", None),
         (ComputeError::Unreadable("no".to_owned()), 502, "backend_failed", None),
     ] {
-        let refusal = told(error);
+        let refusal = told(&error);
         assert_eq!(refusal.status.as_u16(), status, "{refusal:?}");
         assert_eq!(refusal.code, Some(code));
         assert_eq!(refusal.retry_after, retry_after);
@@ -40,7 +40,7 @@ fn callers_see_nothing_of_the_cluster() {
         ComputeError::Unreadable(inside.to_owned()),
         ComputeError::Unavailable { reason: inside.to_owned(), retry_after: None },
     ] {
-        let message = told(error).message;
+        let message = told(&error).message;
         assert!(!message.contains("someone") && !message.contains("gpu-node"), "{message}");
     }
 }

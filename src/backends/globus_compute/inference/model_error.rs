@@ -80,9 +80,9 @@ fn in_one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn error(status: u16, document: Option<&str>, text: &str) -> Option<ModelError> {
+    fn error(status: u16, document: Option<&str>, text: &str) -> ModelError {
         let status = StatusCode::from_u16(status).unwrap();
-        Some(ModelError { status, document: document.map(Into::into), text: text.to_owned() })
+        ModelError { status, document: document.map(Into::into), text: text.to_owned() }
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         let traceback = case["expected"]["exception"].as_str().unwrap();
         let document = r#"{"object":"error","message":"bad ✓","code":400}"#;
         let read = ModelError::read(traceback);
-        assert_eq!(read, error(400, Some(document), ""));
+        assert_eq!(read, Some(error(400, Some(document), "")));
         assert_eq!(read.unwrap().message().as_deref(), Some("bad ✓"));
     }
 
@@ -108,13 +108,13 @@ mod tests {
     fn a_body_that_is_no_json_is_put_into_one_line() {
         let html = "API request failed with status code: 404\nResponse text: <h1>Not\nFound</h1>\n\
                     Response headers: {'server': 'gpu-node-17'}\nResponse time: 0.1";
-        assert_eq!(ModelError::read(html), error(404, None, "<h1>Not Found</h1>"));
+        assert_eq!(ModelError::read(html), Some(error(404, None, "<h1>Not Found</h1>")));
         let empty =
             "API request failed with status code: 500\nResponse text: \nResponse headers: {}";
         assert_eq!(ModelError::read(empty).unwrap().status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(
             ModelError::read("API request failed with status code: 429"),
-            error(429, None, "")
+            Some(error(429, None, ""))
         );
     }
 

@@ -1,7 +1,10 @@
 //! Posts as a function sends them, and as somebody else might.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
 };
 
@@ -69,19 +72,19 @@ fn posts_are_read_in_their_order_and_end_with_done() {
 
 #[test]
 fn a_post_wakes_its_reader() {
-    struct Woken(std::sync::atomic::AtomicUsize);
+    struct Woken(AtomicUsize);
     impl Wake for Woken {
         fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
-    let woken = Arc::new(Woken(Default::default()));
+    let woken = Arc::new(Woken(AtomicUsize::default()));
     let waker = Waker::from(Arc::clone(&woken));
     let hub = hub();
     let mut open = Open::on(&hub);
     assert!(open.inbox.poll_piece(&mut Context::from_waker(&waker)).is_pending());
     open.data("data: 1").unwrap();
-    assert_eq!(woken.0.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
 }
 
 #[test]
