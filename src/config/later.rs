@@ -7,9 +7,6 @@ use super::Config;
 /// `server.tls` is not here: `serve` refuses it, rather than speak plain HTTP to who asked for TLS.
 const LATER: &[(&str, &str)] = &[
     ("database.read_replicas", "reads from replicas"),
-    ("cache", "state shared through Redis"),
-    ("auth.globus", "logins with Globus"),
-    ("globus_compute", "Globus Compute back ends"),
     ("logging.file", "log files"),
     ("logging.max_bytes", "log files"),
     ("logging.keep", "log files"),
