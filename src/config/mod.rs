@@ -160,7 +160,6 @@ globus_compute:
   streaming_public_url: https://gateway.example.org
   streaming_secret: *no
   credentials_overrides: {00000000-0000-4000-8000-000000000501: {client_id: a, client_secret: *no}}
-  credentials_overrides: {a: {client_id: a, client_secret: *no}}
 staging: {client_id: a, client_secret: *no}
 backup: {offsite_url: *no}
 ";
