@@ -105,7 +105,7 @@ impl Gateway {
         if self.catalog.trouble().is_some() {
             return Err(database_away());
         }
-        let id = self.tasks.submit(&caller.user, &served, &request.argument).await?;
+        let id = self.tasks.submit(&caller.user, &served, request).await?;
         Ok((id, served.endpoint.model.clone()))
     }
 }
@@ -127,7 +127,7 @@ impl Tasks {
         Self { store, compute }
     }
 
-    async fn submit(&self, user: &str, served: &Served, argument: &str) -> Result<Uuid, Refusal> {
+    async fn submit(&self, user: &str, served: &Served, request: Request) -> Result<Uuid, Refusal> {
         let compute = self.compute.clone().ok_or_else(remote::not_set_up)?;
         let (endpoint, function) = ids(served)?;
         let what = format!("Endpoint {}", served.endpoint.slug);
@@ -135,7 +135,12 @@ impl Tasks {
         if !status.map_err(|error| remote::refusal(&what, &error))?.online {
             return Err(remote::refusal(&what, &ComputeError::Offline));
         }
-        let task = Task { endpoint, function, payload: task_payload(Some(argument)) };
+        let task = Task {
+            endpoint,
+            function,
+            payload: task_payload(Some(&request.argument)),
+            user_endpoint_config: request.endpoint_config,
+        };
         let (store, named) = (Arc::clone(&self.store), named(user, served, endpoint));
         // A caller that leaves in between must not leave a task behind that nobody knows.
         let submitting = tokio::spawn(async move {
