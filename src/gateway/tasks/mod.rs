@@ -13,9 +13,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{interval, sleep, timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use self::request::Request;
@@ -81,6 +83,9 @@ pub enum Known {
 pub struct Tasks {
     store: Arc<dyn Store>,
     compute: Option<Compute>,
+    /// What must not be cut off: the service may have taken a task or forgotten a result meanwhile.
+    work: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Gateway {
@@ -124,7 +129,7 @@ impl Tasks {
     /// Tasks kept in `store`. Without `compute` there are none to submit.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, compute: Option<Compute>) -> Self {
-        Self { store, compute }
+        Self { store, compute, work: TaskTracker::new(), stop: CancellationToken::new() }
     }
 
     async fn submit(&self, user: &str, served: &Served, request: Request) -> Result<Uuid, Refusal> {
@@ -143,7 +148,7 @@ impl Tasks {
         };
         let (store, named) = (Arc::clone(&self.store), named(user, served, endpoint));
         // A caller that leaves in between must not leave a task behind that nobody knows.
-        let submitting = tokio::spawn(async move {
+        let submitting = self.work.spawn(async move {
             let id = compute.submit_detached(task).await;
             let id = id.map_err(|error| remote::refusal(&what, &error))?;
             let task = RemoteTask { id, submitted_at: Timestamp::now(), ..named };
@@ -178,7 +183,7 @@ impl Tasks {
         }
         let (tasks, endpoint) = (self.clone(), task.compute_endpoint);
         let open = OpenTask { id, submitted_at: task.submitted_at };
-        let reading = tokio::spawn(async move {
+        let reading = self.work.spawn(async move {
             tasks.read(&compute, endpoint, &[open]).await.map(|mut ended| ended.pop())
         });
         match timeout(PATIENCE, reading).await {
@@ -238,13 +243,28 @@ impl Tasks {
         }
     }
 
-    /// Fetches results before the service abandons them, and forgets old ones, until the process
-    /// ends.
-    pub async fn follow(self) {
+    /// Fetches results before the service abandons them, and forgets old ones, until [`Self::stop`].
+    pub fn follow(&self) {
+        self.work.spawn(self.clone().rounds());
+    }
+
+    /// Ends [`Self::follow`] and waits, up to `patience`, until what was read is stored.
+    pub async fn stop(&self, patience: Duration) {
+        self.stop.cancel();
+        self.work.close();
+        if timeout(patience, self.work.wait()).await.is_err() {
+            tracing::warn!("results of tasks that are being read may be lost");
+        }
+    }
+
+    async fn rounds(self) {
         let mut rounds = interval(ROUND);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for round in 0_u32.. {
-            rounds.tick().await;
+            tokio::select! {
+                _ = rounds.tick() => {}
+                () = self.stop.cancelled() => return,
+            }
             if let Err(error) = self.fetch().await {
                 tracing::debug!(%error, "open tasks cannot be asked after");
             }
@@ -269,12 +289,14 @@ impl Tasks {
                 let open = OpenTask { id: task.id, submitted_at: task.submitted_at };
                 by_endpoint.entry(task.compute_endpoint).or_default().push(open);
             }
-            for (endpoint, tasks) in by_endpoint {
-                if let Err(error) = self.read(compute, endpoint, &tasks).await {
+            // Together, because all their leases end at the same time.
+            join_all(by_endpoint.iter().map(async |(endpoint, tasks)| {
+                if let Err(error) = self.read(compute, *endpoint, tasks).await {
                     tracing::warn!(%endpoint, %error, "open tasks cannot be asked after");
                 }
-            }
-            if count < AT_ONCE as usize {
+            }))
+            .await;
+            if count < AT_ONCE as usize || self.stop.is_cancelled() {
                 break;
             }
         }
