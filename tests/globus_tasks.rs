@@ -219,6 +219,21 @@ async fn what_cannot_be_done_is_said() {
 }
 
 #[tokio::test]
+async fn doctor_says_whose_secret_is_wrong() {
+    let globus = FakeGlobus::start();
+    let doctor = |plan: Plan| {
+        let doctor = plan.prepare().command().arg("doctor").output().unwrap();
+        (doctor.status.code(), String::from_utf8(doctor.stdout).unwrap())
+    };
+    let (_, said) = doctor(service(&globus));
+    assert!(said.contains("pass  globus.compute"), "{said}");
+    let (status, said) = doctor(service(&globus).set("globus_compute.client_secret", "mistaken"));
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("correct globus_compute.client_id and client_secret"), "{said}");
+    assert!(!said.contains("mistaken"), "{said}");
+}
+
+#[tokio::test]
 async fn an_endpoint_that_is_offline_takes_no_task() {
     let globus = FakeGlobus::start();
     let gateway = service(&globus).start();
