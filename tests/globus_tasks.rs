@@ -219,6 +219,23 @@ async fn what_cannot_be_done_is_said() {
 }
 
 #[tokio::test]
+async fn many_who_poll_ask_the_service_once() {
+    let globus = FakeGlobus::start();
+    globus.function(FUNCTION, Function::new(|_| Outcome::Never));
+    let gateway = service(&globus).start();
+    let caller = Caller::of(&gateway);
+    let ids = futures_util::future::join_all((0..40).map(|_| submit(&caller, PROCESS))).await;
+    let questions = || globus.count(Service::Compute, "POST /v2/batch_status");
+    let (before, begun) = (questions(), Instant::now());
+    for id in ids.iter().chain(&ids) {
+        assert_eq!(caller.get(&format!("{TASKS}/{id}")).await.status, 202);
+    }
+    let (asked, elapsed) = (questions() - before, begun.elapsed());
+    let allowed = 1 + usize::try_from(elapsed.as_secs()).unwrap() / 2;
+    assert!(asked <= allowed, "{asked} questions in {elapsed:?}");
+}
+
+#[tokio::test]
 async fn doctor_says_whose_secret_is_wrong() {
     let globus = FakeGlobus::start();
     let doctor = |plan: Plan| {
