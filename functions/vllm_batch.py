@@ -3,9 +3,9 @@
 Registered by `figw endpoint register --register-functions`. Everything is inside the one function,
 because its source is all that a worker gets. It needs Python 3.9 or later and `requests`.
 
-The requests go to the model's server at `model_params["api_port"]`, or else at the address in
-OPENAI_BASE_URL (`http://127.0.0.1:8000/v1`). Where neither is given, vLLM's own `run_batch` loads
-the model and works the file off. The endpoint's `worker_init` sets, where needed:
+The requests go to the model's server at `model_params["api_port"]`, or, where nothing listens there,
+at the address in OPENAI_BASE_URL (`http://127.0.0.1:8000/v1`). Where there is neither, vLLM's own
+`run_batch` loads the model and works the file off. The endpoint's `worker_init` sets, where needed:
   FIGW_BATCH_CONCURRENCY  how many requests run at once [64]
   FIGW_RUN_BATCH_ARGS     options for `run_batch`, such as `--tensor-parallel-size 4`
   FIGW_MODEL_SCHEME       `http` or `https`, for `api_port`; found out by itself otherwise
@@ -41,6 +41,7 @@ def vllm_batch_function(parameters):
 
     params = parameters["model_params"]
     model, input_file = params["model"], params["input_file"]
+    port = int(params.get("api_port") or 0)
     folder = params.get("output_folder_path") or params.get("output_file_path")
     folder = folder or os.path.join(os.path.dirname(os.path.abspath(input_file)), "batch-results")
     folder = os.path.join(folder, str(parameters.get("batch_id", "batch")))
@@ -54,29 +55,31 @@ def vllm_batch_function(parameters):
     metrics = {"total_tokens": 0, "num_responses": 0, "num_failed": 0, "lines_processed": 0}
 
     def server():
-        """The address of the model's server, if there is one."""
-        if params.get("api_port"):
-            port = int(params["api_port"])
-            return f"{scheme(port)}://127.0.0.1:{port}/v1"
+        """The address of the model's server, if there is one. The gateway always names a port, but
+        the nodes of an endpoint for batches may have no server."""
+        spoken = scheme(port) if port else None
+        if spoken:
+            return f"{spoken}://127.0.0.1:{port}/v1"
         return os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
 
     def scheme(port):
-        """Whether the server speaks TLS, which is found out by a handshake."""
-        known = os.environ.get("FIGW_MODEL_SCHEME")
-        if known in ("http", "https"):
-            return known
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+        """Whether the server speaks TLS, which is found out by a handshake; None without a server."""
         try:
             connection = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT[0])
-        except OSError as error:
-            raise ConnectionError(f"no model answers at port {port}: {error}") from None
-        try:
-            with connection, context.wrap_socket(connection):
-                return "https"
-        except OSError:  # also what `ssl` raises
-            return "http"
+        except OSError:
+            return None
+        with connection:
+            known = os.environ.get("FIGW_MODEL_SCHEME")
+            if known in ("http", "https"):
+                return known
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            try:
+                with context.wrap_socket(connection):
+                    return "https"
+            except OSError:  # also what `ssl` raises
+                return "http"
 
     def session():
         """A session for each thread, so that connections are kept."""
@@ -207,7 +210,8 @@ def vllm_batch_function(parameters):
         if status != 0:
             with open(log.name, encoding="utf-8", errors="replace") as log:
                 end = log.read()[-4000:]
-            raise RuntimeError(f"vLLM's run_batch failed with status {status}:\n{end}")
+            no_server = f"no model answers at port {port}, and " if port else ""
+            raise RuntimeError(f"{no_server}vLLM's run_batch failed with status {status}:\n{end}")
         with open(results_file, encoding="utf-8") as finished:
             for line in finished:
                 account(json.loads(line))

@@ -16,7 +16,13 @@ use std::{
 
 use figw::globus::{codec, functions};
 use serde_json::{Value, json};
-use support::fake::{Fake, Fault};
+use support::{
+    client::Caller,
+    fake::{Fake, Fault},
+    gateway::Plan,
+    globus::{Endpoint, FakeGlobus, Function, Outcome},
+};
+use uuid::Uuid;
 
 /// What to run when Python, or what it needs, is not there.
 const REMEDY: &str = "run scripts/test, or: python3 -m venv .venv-compute && \
@@ -337,6 +343,47 @@ fn a_batch_of_a_thousand_lines_is_worked_off() {
     let progress = fs::read(outcome["progress_file"].as_str().expect("a file")).expect("progress");
     let progress: Value = serde_json::from_slice(&progress).expect("JSON");
     assert_eq!(progress, outcome["metrics"]);
+}
+
+#[test]
+fn a_batch_that_the_gateway_submits_finds_the_model_s_server() {
+    let (globus, fake) = (FakeGlobus::start(), Fake::start());
+    let (endpoint, function) = (Uuid::new_v4(), Uuid::new_v4());
+    globus.endpoint(endpoint, Endpoint::ONLINE);
+    globus.function(function, Function::new(|_| Outcome::Never));
+    let mut model = FakeGlobus::endpoint_entry("sophia", "fake-model", endpoint, function);
+    let config = &mut model["fields"]["config"];
+    config["api_port"] = fake.address().port().into();
+    (config["batch_endpoint_uuid"], config["batch_function_uuid"]) =
+        (endpoint.to_string().into(), function.to_string().into());
+    let gateway = Plan::in_front_of("http://127.0.0.1:9/v1")
+        .entries([FakeGlobus::cluster_entry("sophia", &json!({})), model])
+        .settings(&globus.config_with(&[], &["results: poll"]))
+        .start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut body = batch(&fake, directory.path(), 3)["model_params"].clone();
+    body.as_object_mut().expect("an object").remove("api_port");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let path = "/resource_server/sophia/vllm/v1/batches";
+    runtime.block_on(Caller::of(&gateway).post(path, body.to_string())).ok();
+    let task = globus.submitted().pop().expect("a task was submitted");
+    let outcome = run(&functions::BATCH, &task.argument, &[]).expect("a summary");
+    assert_eq!(outcome["metrics"]["num_responses"], 3, "{outcome}");
+    assert_eq!(fake.received().len(), 3);
+}
+
+#[test]
+fn a_batch_on_a_node_without_a_server_goes_where_the_operator_says() {
+    let fake = Fake::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut argument = batch(&fake, directory.path(), 2);
+    argument["model_params"]["api_port"] = 1.into();
+    let address = format!("http://{}/v1", fake.address());
+    let outcome = run(&functions::BATCH, &argument, &[("OPENAI_BASE_URL", &address)]);
+    assert_eq!(outcome.expect("a summary")["metrics"]["num_responses"], 2);
+    let error = run(&functions::BATCH, &argument, &[]).expect_err("there is no vLLM here");
+    assert!(error.contains("no model answers at port 1"), "{error}");
+    assert!(error.contains("run_batch failed"), "{error}");
 }
 
 #[test]

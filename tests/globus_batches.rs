@@ -15,6 +15,7 @@ use support::{
     gateway::Plan,
     globus::{Endpoint, FakeGlobus, Function, Outcome, Service, Trouble},
     postgres::Postgres,
+    rabbitmq::RabbitMq,
 };
 use uuid::Uuid;
 
@@ -34,8 +35,11 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(FakeGlobus::start())
+    }
+
+    fn with(globus: FakeGlobus) -> Self {
         let (endpoint, function) = (Uuid::new_v4(), Uuid::new_v4());
-        let globus = FakeGlobus::start();
         globus.endpoint(endpoint, Endpoint::OFFLINE);
         // As hard as it gets: what has been read is forgotten.
         globus.read_once(true);
@@ -51,6 +55,10 @@ impl Scene {
     }
 
     fn plan(&self) -> Plan {
+        self.plan_with("results: poll")
+    }
+
+    fn plan_with(&self, results: &str) -> Plan {
         let entry =
             |model| FakeGlobus::endpoint_entry(CLUSTER, model, self.endpoint, self.function);
         let with_batches = |model| {
@@ -64,7 +72,7 @@ impl Scene {
         let cluster = FakeGlobus::cluster_entry(CLUSTER, &json!({}));
         Plan::in_front_of("http://127.0.0.1:9/v1")
             .entries([cluster, with_batches(MODEL), entry("no-batches"), restricted])
-            .settings(&self.globus.config_with(&[], &["results: poll"]))
+            .settings(&self.globus.config_with(&[], &[results]))
             .set("batches.poll_interval", "100ms")
     }
 
@@ -150,7 +158,7 @@ async fn a_batch_runs_from_submission_to_its_result() {
     assert_eq!(
         task.argument,
         json!({"model_params": {"input_file": "/data/in é.jsonl", "model": MODEL,
-            "output_folder_path": "/o"}, "batch_id": id, "username": "researcher@example.org"})
+            "output_folder_path": "/o", "api_port": 8000}, "batch_id": id, "username": "researcher@example.org"})
     );
     assert_eq!(status(&caller, id).await, "pending");
     let early = caller.get(&format!("{BATCHES}/{id}/result")).await;
@@ -321,6 +329,47 @@ async fn kill_9_and_a_second_instance_lose_and_double_nothing() {
 
 fn batch_id(argument: &Value) -> String {
     argument["batch_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn batches_are_asked_after_where_results_come_from_a_broker() {
+    let broker = RabbitMq::start_new();
+    let globus = FakeGlobus::start_with_broker(&broker.service_url(), broker.client_urls());
+    let scene = Scene::with(globus);
+    let mut gateway = scene.plan_with("results: amqp").start();
+    let caller = Caller::of(&gateway);
+    let before = submitted(&caller, "/before").await;
+    gateway.kill();
+    gateway.serve();
+    let after = submitted(&caller, "/after").await;
+    scene.bring_online();
+    for id in [&before, &after] {
+        becomes(&caller, id, "completed").await;
+        let result = caller.get(&format!("{BATCHES}/{id}/result")).await.ok().json();
+        assert_eq!(result["results_file"], format!("/out/{id}.jsonl"));
+    }
+    assert_eq!(scene.globus.results_kept(), 0);
+}
+
+#[tokio::test]
+async fn a_submission_is_brought_to_its_end_though_its_caller_and_the_gateway_leave() {
+    let scene = Scene::new();
+    let mut gateway = scene.plan().start();
+    let caller = Caller::of(&gateway);
+    scene.globus.delay(Service::Compute, Duration::from_secs(3));
+    let left = tokio::spawn({
+        let caller = caller.clone();
+        async move { caller.open(SUBMIT, &json!({"model": MODEL, "input_file": "/in"})).await.is_ok() }
+    });
+    let given_up = Instant::now() + Duration::from_secs(10);
+    while gateway.count("SELECT count(*) FROM batches WHERE task IS NULL") == 0 {
+        assert!(Instant::now() < given_up, "the row comes first");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    left.abort();
+    gateway.terminate();
+    assert!(gateway.wait_for_exit(Duration::from_secs(20)).success());
+    assert_eq!(gateway.count("SELECT count(*) FROM batches WHERE task IS NOT NULL"), 1);
 }
 
 #[tokio::test]

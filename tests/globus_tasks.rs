@@ -137,6 +137,64 @@ fn another_instance(one: &Gateway, globus: &FakeGlobus) -> Gateway {
 }
 
 #[tokio::test]
+async fn a_result_that_is_being_read_is_stored_before_the_gateway_ends() {
+    let globus = FakeGlobus::start();
+    globus.function(FUNCTION, Function::new(|_| Outcome::Returns(json!({"ok": true}))));
+    let mut gateway = service(&globus).start();
+    let caller = Caller::of(&gateway);
+    let id = submit(&caller, PROCESS).await;
+    globus.wait_until_ended(1).await;
+    globus.delay(Service::Compute, Duration::from_secs(3));
+    let left = tokio::spawn({
+        let (caller, path) = (caller.clone(), format!("{TASKS}/{id}"));
+        async move { caller.get(&path).await }
+    });
+    let given_up = Instant::now() + Duration::from_secs(10);
+    while globus.count(Service::Compute, "POST /v2/batch_status") == 0 {
+        assert!(Instant::now() < given_up, "nobody asks after the task");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    left.abort();
+    gateway.terminate();
+    assert!(gateway.wait_for_exit(Duration::from_secs(20)).success());
+    assert_eq!(globus.results_kept(), 0, "the service has forgotten it");
+    assert_eq!(gateway.count("SELECT count(*) FROM tasks WHERE result IS NOT NULL"), 1);
+}
+
+#[tokio::test]
+async fn each_choice_of_weights_goes_to_its_own_worker() {
+    let globus = FakeGlobus::start();
+    globus.function(FUNCTION, Function::new(|_| Outcome::Returns(json!({"ok": true}))));
+    let gateway = service(&globus).start();
+    let caller = Caller::of(&gateway);
+    let asking = ["/w/a", "/w/a", "/w/b"].map(|weights| {
+        let mut body = request();
+        body["weights_dir_override"] = weights.into();
+        caller.post(PROCESS, body.to_string())
+    });
+    let (plain, [a, again, b]) = tokio::join!(submit(&caller, PROCESS), async {
+        let answers = futures_util::future::join_all(asking).await;
+        <[Answer; 3]>::try_from(answers).expect("three answers")
+    });
+    for answer in [a, again, b] {
+        let id = answer.ok().json()["task_id"].as_str().unwrap().to_owned();
+        result(&caller, &id).await.ok();
+    }
+    result(&caller, &plain).await.ok();
+    let mut configs = Vec::new();
+    for asked in globus.asked(Service::Compute) {
+        if asked.route() == "POST /v3/endpoints/{id}/submit" {
+            let body: Value = serde_json::from_slice(&asked.body).unwrap();
+            let tasks = body["tasks"][FUNCTION.to_string()].as_array().unwrap().len();
+            configs.extend(vec![body["user_endpoint_config"]["sam3_weights_dir"].clone(); tasks]);
+        }
+    }
+    configs.sort_by_key(Value::to_string);
+    assert_eq!(configs, [json!("/w/a"), json!("/w/a"), json!("/w/b"), Value::Null]);
+    assert!(globus.submitted().iter().all(|task| task.argument == request()));
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_said() {
     let globus = FakeGlobus::start();
     globus.function(FUNCTION, Function::new(|_| Outcome::Raises("ValueError: no cat".to_owned())));
@@ -158,6 +216,38 @@ async fn what_cannot_be_done_is_said() {
     }
     assert_eq!(caller.get(PROCESS).await.status, 405);
     assert_eq!(globus.submitted().len(), 1);
+}
+
+#[tokio::test]
+async fn many_who_poll_ask_the_service_once() {
+    let globus = FakeGlobus::start();
+    globus.function(FUNCTION, Function::new(|_| Outcome::Never));
+    let gateway = service(&globus).start();
+    let caller = Caller::of(&gateway);
+    let ids = futures_util::future::join_all((0..40).map(|_| submit(&caller, PROCESS))).await;
+    let questions = || globus.count(Service::Compute, "POST /v2/batch_status");
+    let (before, begun) = (questions(), Instant::now());
+    for id in ids.iter().chain(&ids) {
+        assert_eq!(caller.get(&format!("{TASKS}/{id}")).await.status, 202);
+    }
+    let (asked, elapsed) = (questions() - before, begun.elapsed());
+    let allowed = 1 + usize::try_from(elapsed.as_secs()).unwrap() / 2;
+    assert!(asked <= allowed, "{asked} questions in {elapsed:?}");
+}
+
+#[tokio::test]
+async fn doctor_says_whose_secret_is_wrong() {
+    let globus = FakeGlobus::start();
+    let doctor = |plan: Plan| {
+        let doctor = plan.prepare().command().arg("doctor").output().unwrap();
+        (doctor.status.code(), String::from_utf8(doctor.stdout).unwrap())
+    };
+    let (_, said) = doctor(service(&globus));
+    assert!(said.contains("pass  globus.compute"), "{said}");
+    let (status, said) = doctor(service(&globus).set("globus_compute.client_secret", "mistaken"));
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("correct globus_compute.client_id and client_secret"), "{said}");
+    assert!(!said.contains("mistaken"), "{said}");
 }
 
 #[tokio::test]

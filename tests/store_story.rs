@@ -250,19 +250,26 @@ async fn tasks_are_read_by_one_at_a_time(store: &Arc<dyn Store>) {
     assert_eq!(store.task("ada", one.id).await.unwrap().unwrap().outcome, Some(done));
     store.rest_tasks(&[one.id], Duration::ZERO).await.unwrap();
     assert!(!store.lease_task(one.id, lease).await.unwrap(), "there is nothing left to ask");
+    let after_all = TaskOutcome::Done("[7]".to_owned());
+    for (outcome, taken) in [(&late, true), (&late, false), (&after_all, true), (&after_all, false)]
+    {
+        assert_eq!(store.finish_task(other.id, outcome).await.unwrap(), taken, "{outcome:?}");
+    }
+    assert_eq!(store.task("ada", other.id).await.unwrap().unwrap().outcome, Some(after_all));
     assert!(!store.lease_task(Uuid::new_v4(), lease).await.unwrap());
 }
 
 async fn tasks_are_forgotten_in_time(store: &dyn Store, counter: &Counter<'_>) {
     let long = Duration::from_hours(24);
+    store.add_task(&task("ada")).await.unwrap();
     let count = || counter.number("SELECT count(*) FROM tasks");
     let before = count();
     let abandoned =
         RemoteTask { submitted_at: now() - SignedDuration::from_hours(48), ..task("ada") };
     store.add_task(&abandoned).await.unwrap();
     assert_eq!(store.prune_tasks(long, long).await.unwrap(), 1);
-    assert_eq!((count(), before), (before, 2));
-    assert_eq!(store.prune_tasks(Duration::ZERO, long).await.unwrap(), 1, "the one that has ended");
+    assert_eq!((count(), before), (before, 3));
+    assert_eq!(store.prune_tasks(Duration::ZERO, long).await.unwrap(), 2, "those that have ended");
     assert_eq!(count(), 1);
 }
 

@@ -27,13 +27,21 @@ pub fn services(config: &GlobusAuth) -> Result<Option<(Services, ServiceAccount)
         return Ok(None);
     };
     let account = ServiceAccount { id: id.clone(), secret: secret.reveal()? };
-    let auth = service("Globus Auth", config.auth_url.as_ref(), AUTH)?;
+    let auth = auth(config)?;
     let groups = service("Globus Groups", config.groups_url.as_ref(), GROUPS)?;
     let services = Services {
         auth: AuthClient::new(auth, account.clone()),
         groups: GroupsClient::new(groups),
     };
     Ok(Some((services, account)))
+}
+
+/// Globus Auth.
+///
+/// # Errors
+/// When HTTPS cannot be set up.
+pub fn auth(config: &GlobusAuth) -> Result<Service> {
+    service("Globus Auth", config.auth_url.as_ref(), AUTH)
 }
 
 fn service(name: &'static str, configured: Option<&HttpUrl>, usual: &str) -> Result<Service> {

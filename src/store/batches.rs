@@ -34,7 +34,8 @@ pub enum Admission {
 #[async_trait]
 pub trait BatchStore {
     /// Keeps a new batch, unless its user has `quota` open ones (0 means no limit) or one on the same
-    /// input file. Of several at the same time no more are let in than may be.
+    /// input file. Of several at the same time no more are let in than may be. The time from
+    /// [`Batch::created_at`] to [`Batch::submit_by`] begins now by the database's clock.
     async fn create_batch(&self, batch: &Batch, quota: u32) -> Result<Admission, StoreError>;
 
     /// Notes the task of a batch that waits for one. Returns `false` when it has been given up.
@@ -78,7 +79,8 @@ pub trait BatchStore {
     async fn batch_running(&self, id: Uuid) -> Result<(), StoreError>;
 
     /// Ends a batch, whoever follows it. Returns `false`, and changes nothing, when it has ended
-    /// already.
+    /// already; but a result takes the place of a failure, which came from somebody who was told that
+    /// there is none.
     async fn finish_batch(
         &self,
         id: Uuid,

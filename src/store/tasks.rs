@@ -30,7 +30,8 @@ pub trait TaskStore {
     /// Ends the leases of open tasks `pause` from now.
     async fn rest_tasks(&self, ids: &[Uuid], pause: Duration) -> Result<(), StoreError>;
 
-    /// Ends a task. Returns `false`, and changes nothing, when it has ended already.
+    /// Ends a task. Returns `false`, and changes nothing, when it has ended already; but a result
+    /// takes the place of a failure, which came from somebody who was told that there is none.
     async fn finish_task(&self, id: Uuid, outcome: &TaskOutcome) -> Result<bool, StoreError>;
 
     /// Forgets tasks that ended longer than `results_for` ago, and those submitted longer than

@@ -97,6 +97,13 @@ async fn one_that_is_never_submitted_is_given_up(store: &dyn Store) {
     };
     assert_eq!(store.create_batch(&late, 1).await.unwrap(), Admission::Admitted);
     let done = submitted(store, "dora", "/in time").await;
+    let slow_clock = Batch { user: "dora".to_owned(), ..batch("/an hour behind") };
+    let slow_clock = Batch {
+        created_at: slow_clock.created_at - SignedDuration::from_hours(1),
+        submit_by: slow_clock.submit_by - SignedDuration::from_hours(1),
+        ..slow_clock
+    };
+    assert_eq!(store.create_batch(&slow_clock, 0).await.unwrap(), Admission::Admitted);
     assert_eq!(store.give_up_unsubmitted("nobody knows").await.unwrap(), [late.id]);
     assert_eq!(store.give_up_unsubmitted("nobody knows").await.unwrap(), NONE);
     let given_up = store.batch("dora", late.id).await.unwrap().unwrap();
@@ -113,7 +120,9 @@ async fn one_that_is_never_submitted_is_given_up(store: &dyn Store) {
 
 async fn the_owner_sees_it_and_nobody_else(store: &dyn Store) {
     let kept = admitted(store, "fay", "/data/é 1.jsonl").await;
-    assert_eq!(store.batch("fay", kept.id).await.unwrap(), Some(kept.clone()));
+    let read = store.batch("fay", kept.id).await.unwrap().unwrap();
+    assert!(read.submit_by.duration_since(kept.submit_by).abs() < SignedDuration::from_mins(1));
+    assert_eq!(Batch { submit_by: kept.submit_by, ..read }, kept);
     assert_eq!(store.batch("gus", kept.id).await.unwrap(), None);
     assert_eq!(store.batch("fay", Uuid::now_v7()).await.unwrap(), None);
     let newer = submitted(store, "fay", "/2").await;
@@ -200,5 +209,13 @@ async fn it_ends_once(store: &dyn Store, counter: &Counter<'_>) {
     let ended = store.batch("joe", other.id).await.unwrap().unwrap();
     assert_eq!(ended.status, BatchStatus::Failed);
     assert!(ended.error.unwrap().starts_with("too"), "PostgreSQL has no NUL in its texts");
+    assert!(!store.finish_batch(other.id, &failed, now()).await.unwrap());
+    assert!(
+        store.finish_batch(other.id, &completed(), now()).await.unwrap(),
+        "here it is after all"
+    );
+    assert!(!store.finish_batch(other.id, &completed(), now()).await.unwrap());
+    let ended = store.batch("joe", other.id).await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.error), (BatchStatus::Completed, None));
     assert_eq!(claim(store, Uuid::new_v4(), "joe").await, NONE);
 }

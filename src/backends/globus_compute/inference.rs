@@ -142,7 +142,12 @@ async fn task(
             retry_after: None,
         })?
     };
-    Ok(Task { endpoint: target.endpoint, function: target.function, payload: payload? })
+    Ok(Task {
+        endpoint: target.endpoint,
+        function: target.function,
+        payload: payload?,
+        user_endpoint_config: None,
+    })
 }
 
 fn ok(content_type: &'static str, body: AnswerBody) -> Answer {

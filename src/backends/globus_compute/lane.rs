@@ -102,7 +102,7 @@ impl Lane {
 
     /// Queues a task and waits until the service has accepted it.
     pub(super) async fn submit(&self, to: Address, task: NewTask) -> Result<Placed, ComputeError> {
-        if task.size() > MOST_BYTES {
+        if task.size() + to.config.as_ref().map_or(0, |config| config.len()) > MOST_BYTES {
             return Err(ComputeError::TooLarge);
         }
         if let Some(silence) = self.api.budget().silence().filter(|left| *left > LONGEST_SILENCE) {

@@ -58,6 +58,9 @@ pub struct Task {
     pub function: Uuid,
     /// Its arguments, as [`crate::globus::codec::task_payload`] makes them.
     pub payload: String,
+    /// What the endpoint's template is filled in with, a JSON object; for endpoints that start a
+    /// worker for each such configuration.
+    pub user_endpoint_config: Option<serde_json::Value>,
 }
 
 /// What became of a task.
@@ -370,11 +373,12 @@ impl Compute {
     }
 
     async fn place(&self, task: Task, detached: bool) -> Result<Placed, ComputeError> {
-        let Task { endpoint, function, payload } = task;
+        let Task { endpoint, function, payload, user_endpoint_config } = task;
         let lane = self.lane(endpoint)?;
         let task = NewTask::new(function, &payload)
             .map_err(|error| ComputeError::Refused(error.to_string()))?;
-        lane.submit(Address { endpoint, detached }, task).await
+        let config = user_endpoint_config.map(|config| config.to_string().into());
+        lane.submit(Address { endpoint, detached, config }, task).await
     }
 }
 

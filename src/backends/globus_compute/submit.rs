@@ -35,12 +35,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Submits that may follow a refused one to find out whose task was refused.
 const MOST_RESUBMITS: usize = 16;
 
-/// Where a task goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Where a task goes. Only tasks with the same can go in one request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Address {
     pub(super) endpoint: Uuid,
     /// Nobody in this process waits for its result.
     pub(super) detached: bool,
+    /// The endpoint's configuration for it, JSON.
+    pub(super) config: Option<Arc<str>>,
 }
 
 /// A task whose caller waits for it to be accepted.
@@ -133,7 +135,7 @@ impl Submitter {
             let tasks: Vec<NewTask> = jobs.iter().map(|job| job.task.clone()).collect();
             // From here until every ticket is made, results of unknown tasks are kept.
             let submitting = self.waiting.submitting();
-            let error = match self.patiently(to, &tasks, permit).await {
+            let error = match self.patiently(&to, &tasks, permit).await {
                 Ok(accepted) => {
                     self.statuses.triggered(to.endpoint).await;
                     count("accepted", jobs.len());
@@ -166,7 +168,7 @@ impl Submitter {
     /// Sends again only what the service has surely not taken: a task sent twice would run twice.
     async fn patiently(
         &self,
-        to: Address,
+        to: &Address,
         tasks: &[NewTask],
         permit: Permit,
     ) -> Result<Accepted, GlobusError> {
@@ -194,18 +196,20 @@ impl Submitter {
 
     async fn once(
         &self,
-        to: Address,
+        to: &Address,
         tasks: &[NewTask],
         permit: Permit,
     ) -> Result<Accepted, SendError> {
+        let send = |permit, results| {
+            self.api.submit(permit, to.endpoint, results, tasks, to.config.as_deref())
+        };
         if to.detached {
-            return self.api.submit(permit, to.endpoint, ResultsTo::Storage, tasks).await;
+            return send(permit, ResultsTo::Storage).await;
         }
         let mut permit = Some(permit);
         if let Some(group) = self.group.get() {
             let permit = self.permit(&mut permit).await;
-            let results = ResultsTo::Queue(Some(group));
-            match self.api.submit(permit, to.endpoint, results, tasks).await {
+            match send(permit, ResultsTo::Queue(Some(group))).await {
                 Err(failed) if is_about_group(&failed.error) => self.group.drop_if(group),
                 outcome => return outcome,
             }
@@ -213,8 +217,7 @@ impl Submitter {
         let _founding = self.group.founding.lock().await;
         let permit = self.permit(&mut permit).await;
         // Somebody else may have made one in the meantime.
-        let results = ResultsTo::Queue(self.group.get());
-        let accepted = self.api.submit(permit, to.endpoint, results, tasks).await?;
+        let accepted = send(permit, ResultsTo::Queue(self.group.get())).await?;
         self.group.set(accepted.group);
         Ok(accepted)
     }

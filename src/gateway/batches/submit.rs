@@ -49,16 +49,16 @@ impl Gateway {
             let snapshot = self.catalog.load();
             choose::deferred(&snapshot, caller, cluster, framework, &request.model)?
         };
-        let (compute_endpoint, function) = batch_function(&served)?;
+        let target = BatchTarget::of(&served)?;
         let service = self.compute.clone().ok_or_else(|| {
             choose::misconfigured(&served, "Globus Compute is not set up: globus_compute.client_id")
         })?;
-        let batch = new_batch(caller, &served, compute_endpoint, request);
+        let batch = new_batch(caller, &served, target.endpoint, request);
         let submission = Submission {
             store: Arc::clone(&self.batches.store),
             service: Arc::new(service),
             quota: self.settings.load().max_active_batches,
-            function,
+            target,
             batch,
             _in_flight: self.in_flight.enter(),
         };
@@ -105,26 +105,39 @@ fn new_batch(
     }
 }
 
-/// The compute endpoint and the function for batches.
-fn batch_function(served: &Served) -> Result<(Uuid, Uuid), Refusal> {
-    let slug = &served.endpoint.slug;
-    let ids = match &served.endpoint.settings {
-        EndpointSettings::GlobusCompute(settings) => {
-            settings.batch_endpoint_uuid.as_ref().zip(settings.batch_function_uuid.as_ref())
-        }
-        _ => None,
-    };
-    let Some((endpoint, function)) = ids else {
-        let message = format!("Endpoint {slug} takes no batches.");
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "batch_unavailable", message));
-    };
-    let read = |setting, text: &str| {
-        Uuid::try_parse(text).map_err(|_| {
-            tracing::warn!(endpoint = slug, "its {setting} is not a UUID");
-            choose::misconfigured(served, setting)
+/// What runs an endpoint's batches.
+struct BatchTarget {
+    endpoint: Uuid,
+    function: Uuid,
+    /// Where the model's server listens, if one runs on the node.
+    api_port: u16,
+}
+
+impl BatchTarget {
+    fn of(served: &Served) -> Result<Self, Refusal> {
+        let slug = &served.endpoint.slug;
+        let EndpointSettings::GlobusCompute(settings) = &served.endpoint.settings else {
+            return Err(no_batches(slug));
+        };
+        let ids = settings.batch_endpoint_uuid.as_ref().zip(settings.batch_function_uuid.as_ref());
+        let (endpoint, function) = ids.ok_or_else(|| no_batches(slug))?;
+        let read = |setting, text: &str| {
+            Uuid::try_parse(text).map_err(|_| {
+                tracing::warn!(endpoint = slug, "its {setting} is not a UUID");
+                choose::misconfigured(served, setting)
+            })
+        };
+        Ok(Self {
+            endpoint: read("batch_endpoint_uuid", endpoint)?,
+            function: read("batch_function_uuid", function)?,
+            api_port: settings.api_port,
         })
-    };
-    Ok((read("batch_endpoint_uuid", endpoint)?, read("batch_function_uuid", function)?))
+    }
+}
+
+fn no_batches(slug: &str) -> Refusal {
+    let message = format!("Endpoint {slug} takes no batches.");
+    Refusal::new(StatusCode::BAD_REQUEST, "batch_unavailable", message)
 }
 
 /// One batch on its way to the service.
@@ -132,7 +145,7 @@ struct Submission {
     store: Arc<dyn Store>,
     service: Arc<dyn BatchService>,
     quota: u32,
-    function: Uuid,
+    target: BatchTarget,
     batch: Batch,
     /// A process that stops waits for it.
     _in_flight: InFlight,
@@ -147,9 +160,10 @@ impl Submission {
             Admission::SameInput(other) => return Err(same_input(&self.batch, other)),
         }
         let task = Task {
-            endpoint: self.batch.job.compute_endpoint,
-            function: self.function,
-            payload: task_payload(Some(&argument(&self.batch))),
+            endpoint: self.target.endpoint,
+            function: self.target.function,
+            payload: task_payload(Some(&argument(&self.batch, self.target.api_port))),
+            user_endpoint_config: None,
         };
         let submitted = tokio::time::timeout(SUBMIT_TIMEOUT, self.service.submit(task)).await;
         let submitted = submitted.unwrap_or_else(|_| {
@@ -210,10 +224,12 @@ impl Submission {
     }
 }
 
-/// What the function is called with, as FIRST has it.
-fn argument(batch: &Batch) -> String {
+/// What the function is called with, as FIRST has it, and the port of the model's server, which
+/// FIRST's function does not look at.
+fn argument(batch: &Batch, api_port: u16) -> String {
     let job = &batch.job;
-    let mut params = json!({ "input_file": job.input_file, "model": job.model });
+    let mut params =
+        json!({ "input_file": job.input_file, "model": job.model, "api_port": api_port });
     if let Some(folder) = &job.output_folder {
         params["output_folder_path"] = json!(folder);
     }
@@ -271,12 +287,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_argument_is_first_s() {
+    fn the_argument_is_first_s_with_the_port() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/globus/fixtures/args.json");
         let samples: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         let is_ours = |case: &&Value| case["name"] == "batch" && case["strategy"] == "JSONData";
         let sample = samples["cases"].as_array().unwrap().iter().find(is_ours).unwrap();
-        let expected = &sample["expected"]["args"][0];
+        let mut expected = sample["expected"]["args"][0].clone();
         let now = Timestamp::now();
         let batch = Batch {
             id: expected["batch_id"].as_str().unwrap().parse().unwrap(),
@@ -300,6 +316,7 @@ mod tests {
             error: None,
             metrics: BatchMetrics::default(),
         };
-        assert_eq!(&serde_json::from_str::<Value>(&argument(&batch)).unwrap(), expected);
+        expected["model_params"]["api_port"] = 8000.into();
+        assert_eq!(serde_json::from_str::<Value>(&argument(&batch, 8000)).unwrap(), expected);
     }
 }

@@ -163,7 +163,8 @@ impl Gateway {
 async fn run(compute: &Compute, qstat: Qstat, cluster: &str) -> Result<Jobs, Refusal> {
     let Qstat { endpoint, function } = qstat;
     let what = format!("The list of jobs of cluster '{cluster}'");
-    let task = Task { endpoint, function, payload: task_payload(None) };
+    let payload = task_payload(None);
+    let task = Task { endpoint, function, payload, user_endpoint_config: None };
     let deadline = Instant::now() + PATIENCE;
     let answer = async { compute.submit_to_idle(task).await?.result_by(deadline).await };
     let answer = tokio::time::timeout_at(deadline.into(), answer)

@@ -4,24 +4,25 @@
 //! stores what it learns before anybody is told. Results are also fetched without being asked for:
 //! the service abandons those that nobody fetches for half an hour.
 
+mod read;
 mod request;
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::StatusCode;
-use jiff::{SignedDuration, Timestamp};
-use tokio::time::{interval, sleep, timeout};
+use jiff::Timestamp;
+use tokio::time::{sleep, timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use self::request::Request;
 use super::{Gateway, LONG_BODY, refusal::Refusal, remote};
 use crate::{
-    backends::globus_compute::{Compute, ComputeError, Task, TaskState},
+    backends::globus_compute::{Compute, ComputeError, Task},
     catalog::Served,
     domain::{Caller, EndpointSettings, RemoteTask, TaskOutcome},
     globus::codec::task_payload,
@@ -31,41 +32,11 @@ use crate::{
 /// What callers are told to wait before they ask again, and how long nobody else asks meanwhile.
 pub const POLL_AGAIN: Duration = Duration::from_secs(2);
 
-/// How long asking the service may take. A lease outlasts it.
-const READING: Duration = Duration::from_secs(90);
-
 /// How long the right to ask lasts when its holder never comes back.
 const LEASE: Duration = Duration::from_mins(2);
 
 /// How long a caller waits for the service; the reading itself goes on.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// How long a result is tried to be stored while the database is away.
-const KEEP_TRYING: Duration = Duration::from_mins(10);
-
-/// How often open tasks are asked after by themselves.
-const ROUND: Duration = Duration::from_mins(1);
-
-/// Rounds between two prunings.
-const PRUNE_EVERY: u32 = 30;
-
-/// Open tasks that are asked after with one request, as many as the service's own client sends.
-const AT_ONCE: u32 = 128;
-
-/// Requests of one round.
-const REQUESTS_A_ROUND: u32 = 8;
-
-/// How long results are kept.
-const RESULTS_FOR: Duration = Duration::from_hours(24);
-
-/// How long the service keeps a task without activity.
-const OPEN_FOR: Duration = Duration::from_hours(14 * 24);
-
-/// How long the service may say that it does not know a task before that is believed.
-const UNKNOWN_FOR: SignedDuration = SignedDuration::from_mins(10);
-
-/// Longest result that is kept, in bytes.
-const LONGEST_RESULT: usize = 10 * 1024 * 1024;
 
 /// What is known of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +52,9 @@ pub enum Known {
 pub struct Tasks {
     store: Arc<dyn Store>,
     compute: Option<Compute>,
+    /// What must not be cut off: the service may have taken a task or forgotten a result meanwhile.
+    work: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Gateway {
@@ -105,7 +79,7 @@ impl Gateway {
         if self.catalog.trouble().is_some() {
             return Err(database_away());
         }
-        let id = self.tasks.submit(&caller.user, &served, &request.argument).await?;
+        let id = self.tasks.submit(&caller.user, &served, request).await?;
         Ok((id, served.endpoint.model.clone()))
     }
 }
@@ -124,10 +98,10 @@ impl Tasks {
     /// Tasks kept in `store`. Without `compute` there are none to submit.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, compute: Option<Compute>) -> Self {
-        Self { store, compute }
+        Self { store, compute, work: TaskTracker::new(), stop: CancellationToken::new() }
     }
 
-    async fn submit(&self, user: &str, served: &Served, argument: &str) -> Result<Uuid, Refusal> {
+    async fn submit(&self, user: &str, served: &Served, request: Request) -> Result<Uuid, Refusal> {
         let compute = self.compute.clone().ok_or_else(remote::not_set_up)?;
         let (endpoint, function) = ids(served)?;
         let what = format!("Endpoint {}", served.endpoint.slug);
@@ -135,10 +109,15 @@ impl Tasks {
         if !status.map_err(|error| remote::refusal(&what, &error))?.online {
             return Err(remote::refusal(&what, &ComputeError::Offline));
         }
-        let task = Task { endpoint, function, payload: task_payload(Some(argument)) };
+        let task = Task {
+            endpoint,
+            function,
+            payload: task_payload(Some(&request.argument)),
+            user_endpoint_config: request.endpoint_config,
+        };
         let (store, named) = (Arc::clone(&self.store), named(user, served, endpoint));
         // A caller that leaves in between must not leave a task behind that nobody knows.
-        let submitting = tokio::spawn(async move {
+        let submitting = self.work.spawn(async move {
             let id = compute.submit_detached(task).await;
             let id = id.map_err(|error| remote::refusal(&what, &error))?;
             let task = RemoteTask { id, submitted_at: Timestamp::now(), ..named };
@@ -171,109 +150,14 @@ impl Tasks {
         if !self.store.lease_task(id, LEASE).await.map_err(|error| unasked(&error))? {
             return Ok(Known::Open);
         }
-        let (tasks, endpoint) = (self.clone(), task.compute_endpoint);
-        let open = OpenTask { id, submitted_at: task.submitted_at };
-        let reading = tokio::spawn(async move {
-            tasks.read(&compute, endpoint, &[open]).await.map(|mut ended| ended.pop())
-        });
+        let tasks = self.clone();
+        let reading = self.work.spawn(async move { tasks.read_with_others(&compute, &task).await });
         match timeout(PATIENCE, reading).await {
             Err(_) => Ok(Known::Open),
             Ok(Err(_)) => Err(remote::stopping()),
             Ok(Ok(Err(error))) => Err(remote::refusal(&format!("Task {id}"), &error)),
             Ok(Ok(Ok(outcome))) => outcome.map_or(Ok(Known::Open), known),
         }
-    }
-
-    /// Asks after leased tasks of one endpoint, stores what has ended, and gives the leases of the
-    /// others back. Returns what has ended.
-    async fn read(
-        &self,
-        compute: &Compute,
-        endpoint: Uuid,
-        tasks: &[OpenTask],
-    ) -> Result<Vec<TaskOutcome>, ComputeError> {
-        let ids: Vec<Uuid> = tasks.iter().map(|task| task.id).collect();
-        let states = timeout(READING, compute.states(endpoint, &ids)).await;
-        let states = states.unwrap_or_else(|_| {
-            let reason = "it did not answer in time".to_owned();
-            Err(ComputeError::Unavailable { reason, retry_after: None })
-        });
-        let states = match states {
-            Ok(states) => states,
-            Err(error) => {
-                self.rest(&ids).await;
-                return Err(error);
-            }
-        };
-        let (mut open, mut ended) = (Vec::new(), Vec::new());
-        for (task, state) in tasks.iter().zip(states) {
-            let id = &task.id;
-            match outcome(state, task.submitted_at) {
-                None => open.push(*id),
-                Some(outcome) => {
-                    let kept = persist(KEEP_TRYING, || self.store.finish_task(*id, &outcome)).await;
-                    if let Err(error) = kept {
-                        tracing::error!(task = %id, %error, "the result of a task is lost");
-                    }
-                    ended.push(outcome);
-                }
-            }
-        }
-        self.rest(&open).await;
-        Ok(ended)
-    }
-
-    async fn rest(&self, ids: &[Uuid]) {
-        if ids.is_empty() {
-            return;
-        }
-        // Otherwise the lease ends by itself.
-        if let Err(error) = self.store.rest_tasks(ids, POLL_AGAIN).await {
-            tracing::debug!(%error, "leases of tasks are not given back");
-        }
-    }
-
-    /// Fetches results before the service abandons them, and forgets old ones, until the process
-    /// ends.
-    pub async fn follow(self) {
-        let mut rounds = interval(ROUND);
-        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        for round in 0_u32.. {
-            rounds.tick().await;
-            if let Err(error) = self.fetch().await {
-                tracing::debug!(%error, "open tasks cannot be asked after");
-            }
-            if round % PRUNE_EVERY == 0 {
-                match self.store.prune_tasks(RESULTS_FOR, OPEN_FOR).await {
-                    Ok(0) => {}
-                    Ok(pruned) => tracing::info!(pruned, "forgot old tasks"),
-                    Err(error) => tracing::warn!(%error, "old tasks cannot be forgotten"),
-                }
-            }
-        }
-    }
-
-    /// One round over the open tasks that nobody asks after.
-    async fn fetch(&self) -> Result<(), StoreError> {
-        let Some(compute) = &self.compute else { return Ok(()) };
-        for _ in 0..REQUESTS_A_ROUND {
-            let leased = self.store.lease_tasks(LEASE, AT_ONCE).await?;
-            let count = leased.len();
-            let mut by_endpoint: HashMap<Uuid, Vec<OpenTask>> = HashMap::new();
-            for task in leased {
-                let open = OpenTask { id: task.id, submitted_at: task.submitted_at };
-                by_endpoint.entry(task.compute_endpoint).or_default().push(open);
-            }
-            for (endpoint, tasks) in by_endpoint {
-                if let Err(error) = self.read(compute, endpoint, &tasks).await {
-                    tracing::warn!(%endpoint, %error, "open tasks cannot be asked after");
-                }
-            }
-            if count < AT_ONCE as usize {
-                break;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -305,37 +189,6 @@ fn named(user: &str, served: &Served, compute_endpoint: Uuid) -> RemoteTask {
         compute_endpoint,
         submitted_at: Timestamp::UNIX_EPOCH,
         outcome: None,
-    }
-}
-
-/// A task that has not ended, as far as anybody knows.
-#[derive(Debug, Clone, Copy)]
-struct OpenTask {
-    id: Uuid,
-    submitted_at: Timestamp,
-}
-
-/// How a task ended, if it has.
-fn outcome(state: TaskState, submitted_at: Timestamp) -> Option<TaskOutcome> {
-    match state {
-        TaskState::Pending(_) => None,
-        // A new task may not have reached every part of the service yet.
-        TaskState::Missing(_) if Timestamp::now().duration_since(submitted_at) < UNKNOWN_FOR => {
-            None
-        }
-        TaskState::Missing(_) => {
-            Some(TaskOutcome::Failed("Globus Compute does not know it any more".to_owned()))
-        }
-        TaskState::Failed(text) => Some(TaskOutcome::Failed(remote::last_line(&text))),
-        TaskState::Done(value) => {
-            let document = value.into_document();
-            Some(if document.len() > LONGEST_RESULT {
-                let megabytes = LONGEST_RESULT / (1024 * 1024);
-                TaskOutcome::Failed(format!("its result is longer than {megabytes} MiB"))
-            } else {
-                TaskOutcome::Done(document)
-            })
-        }
     }
 }
 

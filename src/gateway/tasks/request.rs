@@ -4,6 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     catalog::{Served, Snapshot},
@@ -14,6 +15,12 @@ use crate::{
 /// The framework whose tasks are FIRST's SAM3 service.
 pub(super) const SAM3: &str = "sam3service";
 
+/// The model that FIRST's SAM3 service means, whose requests name none.
+const SAM3_MODEL: &str = "sam3";
+
+/// The longest directory of weights, in bytes.
+const LONGEST_PATH: usize = 1_024;
+
 /// A task's request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request {
@@ -21,6 +28,8 @@ pub(super) struct Request {
     pub(super) argument: String,
     /// The model that is asked for, if the request names one.
     pub(super) model: Option<String>,
+    /// How the endpoint is to start its worker.
+    pub(super) endpoint_config: Option<Value>,
 }
 
 /// The part of a request that the gateway reads.
@@ -55,23 +64,42 @@ impl Request {
         }
         let named: Named<'_> = parsed(text)?;
         let model = named.model.map(Cow::into_owned);
-        let argument = if framework == SAM3 { sam3(text)? } else { text.to_owned() };
-        Ok(Self { argument, model })
+        let (argument, endpoint_config) =
+            if framework == SAM3 { sam3(text)? } else { (text.to_owned(), None) };
+        Ok(Self { argument, model, endpoint_config })
     }
 }
 
-fn sam3(text: &str) -> Result<String, Refusal> {
+/// The function's argument, and what its endpoint is configured with.
+fn sam3(text: &str) -> Result<(String, Option<Value>), Refusal> {
     let request: Sam3<'_> = parsed(text)?;
     if !matches!(&*request.inference_type, "single-image" | "batch") {
         return Err(
             invalid("inference_type must be 'single-image' or 'batch'").param("inference_type")
         );
     }
-    if request.weights_dir_override.is_some() {
-        let message = "weights_dir_override is not taken here: the endpoint uses its own weights";
-        return Err(invalid(message).param("weights_dir_override"));
+    let weights = request.weights_dir_override.as_deref();
+    let config = weights.map(weights_config).transpose()?;
+    let argument = serde_json::to_string(&request).map_err(|error| invalid(&error.to_string()))?;
+    Ok((argument, config))
+}
+
+/// FIRST's variable for the endpoint's template. What that makes of it, perhaps a line of a shell
+/// script, is not known here: only characters that mean nothing to a shell or to YAML pass.
+fn weights_config(directory: &str) -> Result<Value, Refusal> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+@-".contains(&byte);
+    let fits = directory.starts_with('/')
+        && directory.len() <= LONGEST_PATH
+        && directory.bytes().all(is_plain)
+        && !directory.split('/').any(|segment| segment == "..");
+    if fits {
+        return Ok(json!({ "sam3_weights_dir": directory }));
     }
-    serde_json::to_string(&request).map_err(|error| invalid(&error.to_string()))
+    let message = format!(
+        "weights_dir_override must be an absolute path of up to {LONGEST_PATH} letters, digits and \
+         any of / . _ + @ -, without '..'"
+    );
+    Err(invalid(&message).param("weights_dir_override"))
 }
 
 fn parsed<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
@@ -127,6 +155,7 @@ fn only_model<'a>(
     let mut taking = here.clone().filter(|served| takes_tasks(served));
     match (taking.next(), taking.next()) {
         (Some(only), None) => Ok(&only.endpoint.model),
+        (Some(_), Some(_)) if framework == SAM3 => Ok(SAM3_MODEL),
         (Some(_), Some(_)) => {
             let message =
                 format!("'{cluster}/{framework}' has several models: name one as `model`");
@@ -166,7 +195,30 @@ mod tests {
         let body = r#"{"data_uri": "file:/x.png", "inference_type": "batch", "extra": 1}"#;
         let expected =
             r#"{"inference_type":"batch","data_uri":"file:/x.png","single_image_prompt":null}"#;
-        assert_eq!(read(SAM3, body).unwrap().argument, expected);
+        let request = read(SAM3, body).unwrap();
+        assert_eq!((request.argument.as_str(), request.endpoint_config), (expected, None));
+        let body = r#"{"data_uri": "/x", "inference_type": "batch", "weights_dir_override": null}"#;
+        assert_eq!(read(SAM3, body).unwrap().endpoint_config, None);
+        let body =
+            r#"{"data_uri": "/x", "inference_type": "batch", "weights_dir_override": "/w/3"}"#;
+        let request = read(SAM3, body).unwrap();
+        assert_eq!(request.endpoint_config, Some(json!({ "sam3_weights_dir": "/w/3" })));
+        assert!(!request.argument.contains("weights"), "{}", request.argument);
+    }
+
+    #[test]
+    fn only_a_plain_path_reaches_the_endpoint_s_template() {
+        let long = format!("/{}", "a".repeat(LONGEST_PATH));
+        for path in [
+            "", "w", "/a/../b", "/a b", "/a;b", "/$(a)", "/`a`", "/a\nb", "/a'", "/{{a}}", "/a:b",
+            "/é", "/a\0", &long,
+        ] {
+            let body = json!({
+                "data_uri": "/x", "inference_type": "batch", "weights_dir_override": path,
+            });
+            let (message, param) = read(SAM3, &body.to_string()).unwrap_err();
+            assert_eq!(param.as_deref(), Some("weights_dir_override"), "{path}: {message}");
+        }
     }
 
     #[test]
@@ -182,12 +234,6 @@ mod tests {
                 r#"{"data_uri": "x", "inference_type": "y"}"#,
                 "'batch'",
                 Some("inference_type"),
-            ),
-            (
-                SAM3,
-                r#"{"data_uri": "x", "inference_type": "batch", "weights_dir_override": "/w"}"#,
-                "not taken here",
-                Some("weights_dir_override"),
             ),
         ] {
             let (message, param) = read(framework, body).unwrap_err();

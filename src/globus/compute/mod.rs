@@ -84,8 +84,8 @@ impl ComputeApi {
         self.ask(Purpose::Urgent, || self.service.get(&path)).await
     }
 
-    /// Submits tasks to one endpoint; `permit` pays for it. Never repeated, except with a new token
-    /// after a 401.
+    /// Submits tasks to one endpoint, which starts their worker by `config`, a JSON object, if there
+    /// is one; `permit` pays for it. Never repeated, except with a new token after a 401.
     ///
     /// # Errors
     /// As the service, or the way there, has it.
@@ -95,9 +95,10 @@ impl ComputeApi {
         endpoint: Uuid,
         results: ResultsTo,
         tasks: &[NewTask],
+        config: Option<&str>,
     ) -> Result<Accepted, SendError> {
         let path = format!("/v3/endpoints/{endpoint}/submit");
-        let body = submit_body(results, tasks).map_err(|error| SendError {
+        let body = submit_body(results, tasks, config).map_err(|error| SendError {
             error: self.malformed(&format!("cannot write the request: {error}")),
             not_accepted: true,
         })?;

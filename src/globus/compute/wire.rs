@@ -97,6 +97,8 @@ struct SubmitBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     task_group_id: Option<Uuid>,
     result_serializers: [&'static str; 2],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_endpoint_config: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -131,8 +133,12 @@ pub(super) struct TaskAnswer {
     reason: Value,
 }
 
-/// A body of known length: the service demands `content-length`.
-pub(super) fn submit_body(results: ResultsTo, tasks: &[NewTask]) -> serde_json::Result<Bytes> {
+/// A body of known length: the service demands `content-length`. `config` is for the endpoint, JSON.
+pub(super) fn submit_body(
+    results: ResultsTo,
+    tasks: &[NewTask],
+    config: Option<&str>,
+) -> serde_json::Result<Bytes> {
     let mut by_function: BTreeMap<Uuid, Vec<&RawValue>> = BTreeMap::new();
     for task in tasks {
         by_function.entry(task.function).or_default().push(&task.payload);
@@ -146,6 +152,7 @@ pub(super) fn submit_body(results: ResultsTo, tasks: &[NewTask]) -> serde_json::
         create_queue,
         task_group_id,
         result_serializers: RESULT_SERIALIZERS,
+        user_endpoint_config: config.map(serde_json::from_str).transpose()?,
     };
     serde_json::to_vec(&body).map(Bytes::from)
 }
@@ -239,11 +246,15 @@ mod tests {
         let sent: Value = sample("submit_request");
         let function = &sent["tasks"]["00000000-0000-4000-8000-000000000601"];
         let tasks: Vec<_> = (0..2).map(|n| task(601, function[n].as_str().unwrap())).collect();
-        let body = submit_body(ResultsTo::Queue(Some(id(703))), &tasks).unwrap();
+        let body = submit_body(ResultsTo::Queue(Some(id(703))), &tasks, None).unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap();
         for key in ["tasks", "create_queue", "task_group_id", "result_serializers"] {
             assert_eq!(body[key], sent[key], "{key}");
         }
+        assert_eq!(body.get("user_endpoint_config"), None);
+        let body = submit_body(ResultsTo::Storage, &tasks, Some(r#"{"a": 1}"#)).unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["user_endpoint_config"]["a"], 1);
     }
 
     #[test]

@@ -144,7 +144,7 @@ fn listed(domains: &[String]) -> String {
 }
 
 /// Globus being away says nothing about the configuration.
-fn could_not_look(error: &GlobusError) -> Finding {
+pub(super) fn could_not_look(error: &GlobusError) -> Finding {
     Finding::warn(
         error.to_string(),
         "see that Globus can be reached from here (https://status.globus.org), then look again",

@@ -3,6 +3,7 @@
 //! A check is one line in [`CHECKS`]: its name, when it makes sense, and a function from the
 //! [`Subject`] to a [`Finding`].
 
+mod compute;
 mod globus;
 
 use std::time::Duration;
@@ -108,6 +109,7 @@ const CHECKS: &[Check] = &[
     Check { name: "globus.credentials", stages: ALWAYS, run: |s| Box::pin(globus::credentials(s)) },
     Check { name: "globus.policies", stages: ALWAYS, run: |s| Box::pin(globus::policies(s)) },
     Check { name: "globus.groups", stages: ALWAYS, run: |s| Box::pin(globus::groups(s)) },
+    Check { name: "globus.compute", stages: ALWAYS, run: |s| Box::pin(compute::credentials(s)) },
 ];
 
 /// Runs the checks of `stage`, or all of them, side by side.

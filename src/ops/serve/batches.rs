@@ -1,19 +1,17 @@
 //! The background task that follows batches.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::READ_DEADLINE;
 use crate::{
     config::Config,
     gateway::batches::{Follower, Pace},
     http::App,
     store::Store,
 };
-
-/// How long the follower may take to store what it has just read.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The follower at work.
 pub(super) struct Following {
@@ -34,7 +32,7 @@ impl Following {
     /// Stops between two rounds, and leaves the batches to other instances.
     pub(super) async fn stop(self) {
         self.stop.cancel();
-        if tokio::time::timeout(STOP_DEADLINE, self.task).await.is_err() {
+        if tokio::time::timeout(READ_DEADLINE, self.task).await.is_err() {
             tracing::warn!("an open question about batches is left unanswered");
         }
     }

@@ -1,6 +1,9 @@
 //! Signals, and stopping in order: unready, grace, no new connections, the rest up to a deadline.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -10,6 +13,9 @@ use tokio::{
 };
 
 use crate::http::{App, server::Stop};
+
+/// How long the tasks of cut connections may take to end.
+const ACCOUNTS_CLOSE: Duration = Duration::from_secs(1);
 
 /// What stopping takes.
 pub(super) struct Stopping {
@@ -82,7 +88,8 @@ impl Stopping {
         self.stop.soft.cancel();
         let in_flight = self.app.gateway.in_flight.count();
         tracing::info!(in_flight, "no longer accepting connections");
-        let finished = tokio::time::timeout(self.deadline, &mut *servers).await;
+        let deadline = Instant::now() + self.deadline;
+        let finished = tokio::time::timeout_at(deadline.into(), &mut *servers).await;
         if finished.is_err() {
             let in_flight = self.app.gateway.in_flight.count();
             tracing::warn!(in_flight, "cutting requests: server.drain_timeout is over");
@@ -91,15 +98,13 @@ impl Stopping {
         if finished.is_err() {
             let _ = servers.await;
         }
-        self.wait_for_accounts().await;
+        self.wait_for_the_rest(deadline.max(Instant::now() + ACCOUNTS_CLOSE)).await;
     }
 
-    /// Cut connections close their accounts as their tasks are dropped, a moment later.
-    async fn wait_for_accounts(&self) {
-        for _ in 0..100 {
-            if self.app.gateway.in_flight.count() == 0 {
-                return;
-            }
+    /// Cut connections close their accounts as their tasks are dropped, and batches are submitted for
+    /// callers who have hung up.
+    async fn wait_for_the_rest(&self, deadline: Instant) {
+        while self.app.gateway.in_flight.count() > 0 && Instant::now() < deadline {
             sleep(Duration::from_millis(10)).await;
         }
     }

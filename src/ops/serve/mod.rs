@@ -54,6 +54,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// The longest that a cluster's `status_url` may take; its own setting is usually shorter.
 const STATUS_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// How long results that have been read from a service may take to be stored at the end.
+const READ_DEADLINE: Duration = Duration::from_secs(10);
+
 /// How long the last rows may take to be written at the end.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -147,7 +150,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     tokio::spawn(catalog::watch::follow(catalog, store, resolve, Arc::clone(&refresh)));
     tokio::spawn(telemetry::metrics::keep_up(metrics.clone()));
     tokio::spawn(forget_what_is_idle(Arc::clone(&app)));
-    tokio::spawn(app.gateway.tasks.clone().follow());
+    app.gateway.tasks.follow();
     tokio::spawn(
         reload::Reload { reread, level, running: config.clone(), app: Arc::clone(&app), refresh }
             .follow(Arc::clone(&reload)),
@@ -166,16 +169,21 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     }
 
     let stopping = lifecycle::Stopping {
-        app,
+        app: Arc::clone(&app),
         stop,
         grace: config.server.drain_grace,
         deadline: config.server.drain_timeout,
         reload,
     };
     stopping.run(signals, servers).await;
-    if let Some(following) = following {
-        following.stop().await;
-    }
+    tokio::join!(
+        async {
+            if let Some(following) = following {
+                following.stop().await;
+            }
+        },
+        app.gateway.tasks.stop(READ_DEADLINE),
+    );
     writer.flush_and_stop(FLUSH_DEADLINE).await;
     tracing::info!("stopped");
     Ok(())

@@ -104,7 +104,8 @@ async fn create(client: &mut Client, batch: &Batch, quota: u32) -> Result<Admiss
 async fn insert(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), Trouble> {
     let insert = "INSERT INTO batches (id, username, key_id, cluster, framework, endpoint, model, \
          compute_endpoint, input_file, output_folder, status, created_at, submit_by) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
+         clock_timestamp() + ($13::timestamptz - $12::timestamptz))";
     let job = &batch.job;
     transaction
         .execute_typed(
@@ -211,7 +212,8 @@ async fn finish(
     at: Timestamp,
 ) -> Result<bool, Trouble> {
     let update = "UPDATE batches SET status = $2, finished_at = $3, result = $4, error = $5, \
-         total_tokens = $6, responses = $7 WHERE id = $1 AND finished_at IS NULL";
+         total_tokens = $6, responses = $7 \
+         WHERE id = $1 AND (finished_at IS NULL OR (result IS NULL AND $4::text IS NOT NULL))";
     let metrics = outcome.metrics();
     let finished = client
         .execute_typed(

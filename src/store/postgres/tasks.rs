@@ -10,7 +10,7 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use super::{Postgres, error::Trouble, run};
+use super::{Postgres, error::Trouble, rows::storable, run};
 use crate::{
     domain::{RemoteTask, TaskOutcome},
     store::{StoreError, TaskStore},
@@ -108,8 +108,9 @@ impl TaskStore for Postgres {
 
     async fn finish_task(&self, id: Uuid, outcome: &TaskOutcome) -> Result<bool, StoreError> {
         let update = "UPDATE tasks SET finished_at = now(), result = $2, error = $3, \
-             leased_until = NULL WHERE id = $1 AND finished_at IS NULL";
-        let (result, error) = (outcome.result(), outcome.error());
+             leased_until = NULL \
+             WHERE id = $1 AND (finished_at IS NULL OR (result IS NULL AND $2::text IS NOT NULL))";
+        let (result, error) = (outcome.result().map(storable), outcome.error().map(storable));
         let parameters: [Parameter<'_>; 3] =
             [(&id, Type::UUID), (&result, Type::TEXT), (&error, Type::TEXT)];
         Ok(run!(self, c => execute(c, update, &parameters))? == 1)

@@ -106,6 +106,8 @@ fn create(transaction: &Connection, batch: &Batch, quota: u32) -> Result<Admissi
 
 fn insert(transaction: &Connection, batch: &Batch) -> Result<(), Trouble> {
     let job = &batch.job;
+    let patience =
+        batch.submit_by.as_microsecond().saturating_sub(batch.created_at.as_microsecond());
     transaction.execute(
         "INSERT INTO batches (id, username, key_id, cluster, framework, endpoint, model, \
          compute_endpoint, input_file, output_folder, status, created_at, submit_by) \
@@ -123,7 +125,7 @@ fn insert(transaction: &Connection, batch: &Batch) -> Result<(), Trouble> {
             job.output_folder,
             batch.status.as_str(),
             batch.created_at.as_microsecond(),
-            batch.submit_by.as_microsecond(),
+            Timestamp::now().as_microsecond().saturating_add(patience),
         ],
     )?;
     Ok(())
@@ -217,7 +219,8 @@ fn finish(
     let metrics = outcome.metrics();
     let finished = transaction.execute(
         "UPDATE batches SET status = ?2, finished_at = ?3, result = ?4, error = ?5, \
-         total_tokens = ?6, responses = ?7 WHERE id = ?1 AND finished_at IS NULL",
+         total_tokens = ?6, responses = ?7 \
+         WHERE id = ?1 AND (finished_at IS NULL OR (result IS NULL AND ?4 IS NOT NULL))",
         params![
             id,
             outcome.status().as_str(),

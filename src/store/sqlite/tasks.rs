@@ -127,7 +127,7 @@ impl TaskStore for Sqlite {
         self.write(move |transaction| {
             let finished = transaction.execute(
                 "UPDATE tasks SET finished_at = ?1, result = ?2, error = ?3, leased_until = NULL \
-                 WHERE id = ?4 AND finished_at IS NULL",
+                 WHERE id = ?4 AND (finished_at IS NULL OR (result IS NULL AND ?2 IS NOT NULL))",
                 params![now(), outcome.result(), outcome.error(), id],
             )?;
             Ok(finished == 1)

@@ -59,6 +59,15 @@ impl FakeGlobus {
         }
     }
 
+    /// Waits until this many tasks have ended.
+    pub async fn wait_until_ended(&self, tasks: usize) {
+        let given_up = Instant::now() + Duration::from_secs(30);
+        while self.submitted().iter().filter(|task| task.ended.is_some()).count() < tasks {
+            assert!(Instant::now() < given_up, "{tasks} tasks have not ended");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// How many tasks have ended whose results can still be asked for.
     pub fn results_kept(&self) -> usize {
         let tasks = self.world.cluster.tasks.lock().unwrap();
