@@ -11,7 +11,7 @@ use figw::{
     gateway::{Refusal, StagingArea},
     globus::{
         Service, ServiceAccount, Tokens,
-        transfer::{Collection, TRANSFER_RESOURCE_SERVER, TRANSFER_SCOPE},
+        transfer::{self, Collection},
     },
 };
 use serde_json::json;
@@ -47,7 +47,7 @@ fn area(transfer: &Transfer) -> StagingArea {
         |name| Service::new(name, transfer.url().parse().unwrap(), Duration::from_secs(5)).unwrap();
     let account = ServiceAccount { id: ACCOUNT.0.into(), secret: ACCOUNT.1.into() };
     let auth = service("Globus Auth");
-    let tokens = Tokens::new(auth, account, TRANSFER_SCOPE, TRANSFER_RESOURCE_SERVER);
+    let tokens = Tokens::new(auth, account, transfer::SCOPE, transfer::RESOURCE_SERVER);
     let collection = Collection::new(service("Globus Transfer"), tokens, COLLECTION);
     StagingArea::new(collection, "/user-staging/")
 }

@@ -12,9 +12,6 @@ use url::Url;
 
 use super::{GlobusError, Service};
 
-/// Where Globus Auth is.
-pub const AUTH_URL: &str = "https://auth.globus.org";
-
 /// Globus Auth's own resource server, whose tokens say who somebody is.
 pub const AUTH_RESOURCE_SERVER: &str = "auth.globus.org";
 

@@ -7,14 +7,14 @@ use serde_json::json;
 
 use super::{GlobusError, Service, Tokens};
 
-/// Where Globus Transfer is.
-pub const TRANSFER_URL: &str = "https://transfer.api.globus.org";
+/// Globus Transfer, where it is not configured otherwise.
+pub const ADDRESS: &str = "https://transfer.api.globus.org";
 
 /// What a token for Transfer is asked for.
-pub const TRANSFER_SCOPE: &str = "urn:globus:auth:scope:transfer.api.globus.org:all";
+pub const SCOPE: &str = "urn:globus:auth:scope:transfer.api.globus.org:all";
 
 /// Whose tokens those are.
-pub const TRANSFER_RESOURCE_SERVER: &str = "transfer.api.globus.org";
+pub const RESOURCE_SERVER: &str = "transfer.api.globus.org";
 
 /// One collection, managed by a service account.
 #[derive(Debug, Clone)]
