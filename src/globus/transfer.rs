@@ -34,8 +34,9 @@ struct Rules {
 struct Rule {
     id: Option<String>,
     principal_type: Option<String>,
-    principal: String,
-    path: String,
+    /// A rule that comes with a role may have neither this nor a path.
+    principal: Option<String>,
+    path: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -93,8 +94,8 @@ impl Collection {
         let found: Rules =
             self.call(|token| self.transfer.get(&url).bearer_auth(token.expose_secret())).await?;
         let is_it = |rule: &Rule| {
-            rule.principal == identity
-                && rule.path == path
+            rule.principal.as_deref() == Some(identity)
+                && rule.path.as_deref() == Some(path)
                 && rule.principal_type.as_deref().is_none_or(|kind| kind == "identity")
         };
         Ok(found.rules.into_iter().filter(is_it).find_map(|rule| rule.id))
