@@ -41,8 +41,8 @@ const ACCEPTED: Duration = Duration::from_mins(10);
 const MOST_WAITING: usize = 1024;
 const MOST_ASKED: usize = 64;
 
-/// How long finding out about a token may take in all.
-const LONGEST: Duration = Duration::from_secs(15);
+/// How long finding out about a token may take in all, which is three requests to Globus.
+const LONGEST: Duration = Duration::from_secs(25);
 
 /// How long a caller who is known waits for being asked about again.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -134,7 +134,6 @@ impl Logins {
         match self.inner.memories.of(&hash, Timestamp::now()) {
             Memory::Fresh(caller) | Memory::StaleWithoutGlobus(caller) => Ok(caller),
             Memory::Refused(denial) => Err(LoginError::Denied(denial)),
-            Memory::WithoutGlobus(why) => Err(LoginError::Unavailable(why)),
             // What is rare is boxed, so that every other request carries a pointer for it.
             Memory::Stale(caller) => Box::pin(self.renew(caller, hash, token)).await,
             Memory::Nothing if !could_be_a_token(token) => {
@@ -158,7 +157,6 @@ impl Logins {
         let remembered = || match self.inner.memories.of(&hash, Timestamp::now()) {
             Memory::Fresh(caller) | Memory::StaleWithoutGlobus(caller) => Some(Ok(caller)),
             Memory::Refused(denial) => Some(Err(LoginError::Denied(denial))),
-            Memory::WithoutGlobus(why) => Some(Err(LoginError::Unavailable(why))),
             Memory::Stale(_) | Memory::Nothing => None,
         };
         match self.inner.flights.board(hash, MOST_WAITING, remembered) {
@@ -218,7 +216,7 @@ impl Inner {
                 (verdict, Some(entry))
             }
             Err(why) => {
-                self.memories.could_not_ask(hash, why.clone());
+                self.memories.could_not_ask(hash);
                 (Err(LoginError::Unavailable(why)), None)
             }
         }
