@@ -44,7 +44,8 @@ const MOST_ASKED: usize = 64;
 /// How long finding out about a token may take in all, which is three requests to Globus.
 const LONGEST: Duration = Duration::from_secs(25);
 
-/// How long a caller who is known waits for being asked about again.
+/// How long a caller who is known waits for being asked about again: all of their requests together,
+/// not each of them.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// When to try again, when Globus does not say.
@@ -146,7 +147,10 @@ impl Logins {
     /// Asks about a caller who is known, and lets them in if Globus does not say anything else soon.
     async fn renew(&self, caller: Arc<Caller>, hash: KeyHash, token: &str) -> Verdict {
         // With Globus in trouble already, it is asked again without anybody waiting.
-        let patience = if self.trouble().is_some() { Duration::ZERO } else { PATIENCE };
+        let patience = match self.trouble() {
+            Some(_) => Duration::ZERO,
+            None => PATIENCE.saturating_sub(self.inner.flights.age(&hash)),
+        };
         match timeout(patience, self.ask(hash, token)).await {
             Ok(Err(LoginError::Unavailable(_))) | Err(_) => Ok(caller),
             Ok(verdict) => verdict,
