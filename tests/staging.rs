@@ -11,13 +11,14 @@ use figw::{
     gateway::{Refusal, StagingArea},
     globus::{
         Service, ServiceAccount, Tokens,
-        transfer::{Collection, TRANSFER_RESOURCE_SERVER, TRANSFER_SCOPE},
+        transfer::{self, Collection},
     },
 };
 use serde_json::json;
 use support::{
     client::Caller as Client,
     gateway::Plan,
+    globus::{FakeGlobus, Rule, Service as Fake, researcher},
     small_server::Reply,
     transfer::{ACCOUNT, COLLECTION, Transfer},
 };
@@ -47,7 +48,7 @@ fn area(transfer: &Transfer) -> StagingArea {
         |name| Service::new(name, transfer.url().parse().unwrap(), Duration::from_secs(5)).unwrap();
     let account = ServiceAccount { id: ACCOUNT.0.into(), secret: ACCOUNT.1.into() };
     let auth = service("Globus Auth");
-    let tokens = Tokens::new(auth, account, TRANSFER_SCOPE, TRANSFER_RESOURCE_SERVER);
+    let tokens = Tokens::new(auth, account, transfer::SCOPE, transfer::RESOURCE_SERVER);
     let collection = Collection::new(service("Globus Transfer"), tokens, COLLECTION);
     StagingArea::new(collection, "/user-staging/")
 }
@@ -198,6 +199,38 @@ async fn the_route_takes_put_and_is_accounted_for() {
     assert!(rows.iter().all(|row| (row.method.as_str(), row.status) == ("PUT", 403)), "{rows:?}");
     let anonymous = caller.with_key("none").send("PUT", "/resource_server/data/staging", "").await;
     assert_eq!(anonymous.status, 401);
+}
+
+#[tokio::test]
+async fn a_person_with_a_globus_login_gets_a_directory_over_http() {
+    let globus = FakeGlobus::start();
+    let ada = researcher("ada@anl.gov");
+    let id = ada["sub"].as_str().unwrap().to_owned();
+    globus.token("adas-token", ada);
+    // The account of Globus Compute manages the collection, too.
+    let settings = format!(
+        "{}staging:\n  collection_id: {COLLECTION}\n  transfer_url: {}\n",
+        globus.config_yaml(),
+        globus.url(Fake::Transfer)
+    );
+    let gateway = Plan::in_front_of("http://127.0.0.1:9/v1").settings(&settings).start();
+    let caller = Client::of(&gateway).with_key("adas-token");
+
+    let first = caller.send("PUT", "/resource_server/data/staging", "").await.ok().json();
+    let again = caller.send("PUT", "/resource_server/data/staging/", "").await.ok().json();
+
+    let [Rule { id: rule, principal, path, permissions, .. }] = &globus.rules()[..] else {
+        panic!("one rule: {:?}", globus.rules());
+    };
+    assert_eq!((principal, permissions.as_str()), (&id, "rw"));
+    let expected = json!({
+        "collection_id": COLLECTION, "path": path, "acl_rule_id": rule, "principal": id,
+    });
+    assert_eq!((&first, &again), (&expected, &expected));
+    assert!(path.starts_with('/') && path.ends_with(&format!("/{id}/")), "{path}");
+    assert!(globus.has_directory(COLLECTION.parse().unwrap(), path));
+    let rows = gateway.wait_for_access(2);
+    assert!(rows.iter().all(|row| (row.method.as_str(), row.status) == ("PUT", 200)), "{rows:?}");
 }
 
 #[tokio::test]

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use clap::Args;
-use url::Url;
 use uuid::Uuid;
 
 use super::{Context, Failure};
 use crate::{
-    config::{Config, HttpUrl},
+    config::Config,
     domain::{EndpointSettings, endpoint::GlobusCompute},
-    globus::{GlobusError, Service, ServiceAccount, functions, registry::Registry},
+    globus::{ServiceAccount, functions, registry::Registry},
+    ops::globus::{auth_service, compute_service},
 };
 
 /// How long one request to Globus may take.
@@ -107,11 +107,11 @@ async fn register_one(
 
 /// Globus Compute with the service account that the endpoint `id` demands.
 fn registry(id: &str, config: &Config) -> Result<Registry, Failure> {
-    let compute = &config.globus_compute;
-    let override_of_it = compute.credentials_overrides.get(id);
+    let settings = &config.globus_compute;
+    let override_of_it = settings.credentials_overrides.get(id);
     let (client, secret) = match override_of_it {
         Some(account) => (Some(&account.client_id), Some(&account.client_secret)),
-        None => (compute.client_id.as_ref(), compute.client_secret.as_ref()),
+        None => (settings.client_id.as_ref(), settings.client_secret.as_ref()),
     };
     let (Some(client), Some(secret)) = (client, secret) else {
         return Err(Failure::usage(
@@ -121,14 +121,8 @@ fn registry(id: &str, config: &Config) -> Result<Registry, Failure> {
         ));
     };
     let secret = secret.reveal().map_err(anyhow::Error::new)?;
-    let service = |name, url: Option<&Url>, usual: &str| {
-        let url = url.cloned().map_or_else(|| Url::parse(usual).map_err(anyhow::Error::new), Ok)?;
-        Service::new(name, url, PATIENCE).map_err(|error: GlobusError| anyhow::Error::new(error))
-    };
-    let auth_url = config.auth.globus.auth_url.as_ref().map(HttpUrl::as_url);
-    let auth = service("Globus Auth", auth_url, "https://auth.globus.org")?;
-    let url = compute.url.as_ref().map(HttpUrl::as_url);
-    let compute = service("Globus Compute", url, "https://compute.api.globus.org")?;
+    let auth = auth_service(&config.auth.globus, PATIENCE)?;
+    let compute = compute_service(config, PATIENCE)?;
     Ok(Registry::new(auth, compute, ServiceAccount { id: client.clone(), secret }))
 }
 

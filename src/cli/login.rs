@@ -16,11 +16,14 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{Context, Failure, Outcome, ask};
-use crate::ops::login::{
-    App, Attempt, LoginError,
-    callback::Callback,
-    choice::{self, Choice, Wanted},
-    file::FileError,
+use crate::ops::{
+    globus::auth_address,
+    login::{
+        App, Attempt, LoginError,
+        callback::Callback,
+        choice::{self, Choice, Wanted},
+        file::FileError,
+    },
 };
 
 /// For which gateway a login is.
@@ -50,7 +53,7 @@ impl TargetArgs {
         let Self { client_id, gateway: gateway_id, app_name } = self;
         let wanted = Wanted { client_id, gateway_id, app_name, policies, domains };
         let choice = Choice::make(wanted, &config, Choice::last(&home)).map_err(Failure::usage)?;
-        let auth_url = choice::auth_url(&config).map_err(anyhow::Error::new)?;
+        let auth_url = auth_address(&config.auth.globus)?;
         Ok(App::new(choice, auth_url, &home)?)
     }
 }

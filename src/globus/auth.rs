@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{GlobusError, Service, ServiceAccount, Tokens};
+use super::{
+    GlobusError, Service, ServiceAccount, Tokens,
+    lenient::{or_empty, seconds},
+};
 
 /// Globus Auth, where it is not configured otherwise.
 pub const ADDRESS: &str = "https://auth.globus.org";
@@ -39,7 +42,7 @@ pub struct Introspection {
     /// Whether the token is good for anything at all.
     pub active: bool,
     /// The end of its life, in seconds since 1970.
-    #[serde(deserialize_with = "or_empty")]
+    #[serde(deserialize_with = "seconds")]
     pub exp: i64,
     /// The client that the token was issued to.
     #[serde(deserialize_with = "or_empty")]
@@ -153,13 +156,8 @@ struct PolicyAnswer {
 #[derive(Deserialize)]
 struct DependentToken {
     access_token: SecretString,
+    #[serde(default, deserialize_with = "or_empty")]
     resource_server: String,
-}
-
-fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 impl AuthClient {
@@ -269,13 +267,13 @@ mod tests {
 
     #[test]
     fn missing_keys_nulls_and_both_spellings_of_an_id_are_read() {
-        let text = r#"{"active": true, "exp": 5, "name": null, "session_info": {"authentications":
+        let text = r#"{"active": true, "exp": 5.5, "email": {}, "name": null, "session_info": {"authentications":
             {"b": {"idp": "p"}, "a": {"idp": null}}}, "policy_evaluations": {"x": {}, "y":
             {"evaluation": true, "more": 1}}, "identity_set_detail": [{"id": "b", "sub": null,
             "username": "me@x.org"}, {"sub": "s", "id": "i"}]}"#;
         let read: Introspection = serde_json::from_str(text).unwrap();
 
-        assert_eq!(read.name, "");
+        assert_eq!((read.exp, read.name.as_str()), (5, ""));
         let ids: Vec<_> = read.identity_set_detail.iter().map(Identity::id).collect();
         assert_eq!(ids, ["b", "s"]);
         assert_eq!(read.identity_set_detail[0].domain(), Some("x.org"));

@@ -8,6 +8,7 @@ pub mod compute;
 pub mod endpoint_config;
 pub mod functions;
 pub mod groups;
+mod lenient;
 pub mod oauth;
 pub mod registry;
 pub mod results;

@@ -10,10 +10,10 @@ use serde::{Deserialize, de::IgnoredAny};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{GlobusError, Service};
-
-/// Where Globus Auth is.
-pub const AUTH_URL: &str = "https://auth.globus.org";
+use super::{
+    GlobusError, Service,
+    lenient::{or_empty, seconds},
+};
 
 /// Globus Auth's own resource server, whose tokens say who somebody is.
 pub const AUTH_RESOURCE_SERVER: &str = "auth.globus.org";
@@ -113,13 +113,14 @@ pub struct Identity {
 struct Answer {
     access_token: SecretString,
     refresh_token: Option<SecretString>,
-    expires_in: u64,
-    #[serde(default)]
+    #[serde(deserialize_with = "seconds")]
+    expires_in: i64,
+    #[serde(default, deserialize_with = "or_empty")]
     scope: String,
     resource_server: String,
     token_type: Option<String>,
     id_token: Option<SecretString>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     other_tokens: Vec<Answer>,
 }
 
@@ -234,7 +235,7 @@ impl From<Answer> for Grant {
             scope: answer.scope,
             access_token: answer.access_token,
             refresh_token: answer.refresh_token,
-            expires_in: Duration::from_secs(answer.expires_in),
+            expires_in: Duration::from_secs(answer.expires_in.try_into().unwrap_or(0)),
             token_type: answer.token_type,
         }
     }

@@ -10,10 +10,16 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::{GlobusError, Service};
+use super::{
+    GlobusError, Service,
+    lenient::{or_empty, seconds},
+};
 
 /// A token is renewed this long before its time.
 const EARLY: Duration = Duration::from_mins(1);
+
+/// No token is used for longer, whatever its answer says: Globus' live 48 hours.
+const LONGEST_LIFE: Duration = Duration::from_hours(48);
 
 /// A service account of Globus.
 #[derive(Debug, Clone)]
@@ -48,13 +54,15 @@ struct Token {
     renew_at: Instant,
 }
 
-/// One token of the answer to a token request (`PROTOCOL.md`, 1.3).
+/// One token of the answer to a token request (Globus' protocol notes, 1.3).
 #[derive(Deserialize)]
 struct Granted {
     access_token: String,
-    expires_in: u64,
+    #[serde(default, deserialize_with = "seconds")]
+    expires_in: i64,
+    #[serde(default, deserialize_with = "or_empty")]
     resource_server: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     other_tokens: Vec<Granted>,
 }
 
@@ -134,7 +142,8 @@ impl Inner {
                 service: self.auth.name(),
                 reason: format!("no token for {}", self.resource_server),
             })?;
-        let life = Duration::from_secs(wanted.expires_in).saturating_sub(EARLY);
+        let life = Duration::from_secs(wanted.expires_in.try_into().unwrap_or(0));
+        let life = life.min(LONGEST_LIFE).saturating_sub(EARLY);
         Ok(Token {
             text: wanted.access_token.clone().into(),
             renew_at: Instant::now() + life.max(Duration::from_secs(1)),

@@ -7,14 +7,14 @@ use serde_json::json;
 
 use super::{GlobusError, Service, Tokens};
 
-/// Where Globus Transfer is.
-pub const TRANSFER_URL: &str = "https://transfer.api.globus.org";
+/// Globus Transfer, where it is not configured otherwise.
+pub const ADDRESS: &str = "https://transfer.api.globus.org";
 
 /// What a token for Transfer is asked for.
-pub const TRANSFER_SCOPE: &str = "urn:globus:auth:scope:transfer.api.globus.org:all";
+pub const SCOPE: &str = "urn:globus:auth:scope:transfer.api.globus.org:all";
 
 /// Whose tokens those are.
-pub const TRANSFER_RESOURCE_SERVER: &str = "transfer.api.globus.org";
+pub const RESOURCE_SERVER: &str = "transfer.api.globus.org";
 
 /// One collection, managed by a service account.
 #[derive(Debug, Clone)]
@@ -34,8 +34,9 @@ struct Rules {
 struct Rule {
     id: Option<String>,
     principal_type: Option<String>,
-    principal: String,
-    path: String,
+    /// A rule that comes with a role may have neither this nor a path.
+    principal: Option<String>,
+    path: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -93,8 +94,8 @@ impl Collection {
         let found: Rules =
             self.call(|token| self.transfer.get(&url).bearer_auth(token.expose_secret())).await?;
         let is_it = |rule: &Rule| {
-            rule.principal == identity
-                && rule.path == path
+            rule.principal.as_deref() == Some(identity)
+                && rule.path.as_deref() == Some(path)
                 && rule.principal_type.as_deref().is_none_or(|kind| kind == "identity")
         };
         Ok(found.rules.into_iter().filter(is_it).find_map(|rule| rule.id))

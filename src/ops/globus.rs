@@ -1,4 +1,4 @@
-//! Logins with Globus, put together from the configuration.
+//! The services of Globus, put together from the configuration.
 
 use std::time::Duration;
 
@@ -7,15 +7,13 @@ use url::Url;
 
 use crate::{
     auth::globus::Services,
-    config::{GlobusAuth, HttpUrl},
-    globus::{
-        AuthClient, GroupsClient, Service, ServiceAccount, auth::ADDRESS as AUTH,
-        groups::ADDRESS as GROUPS,
-    },
+    config::{Config, GlobusAuth, HttpUrl},
+    globus::{AuthClient, GroupsClient, Service, ServiceAccount, auth, compute, groups, transfer},
 };
 
-/// How long one request to Globus Auth or Groups may take.
-const LONGEST_REQUEST: Duration = Duration::from_secs(6);
+/// How long one request about a login may take. Globus has answered after several seconds, and a
+/// newcomer can do nothing better than wait; who is known does not.
+const LONGEST_REQUEST: Duration = Duration::from_secs(12);
 
 /// Globus Auth and Groups, and the registration in whose name they are asked; `None` when logins
 /// with Globus are not configured.
@@ -27,25 +25,59 @@ pub fn services(config: &GlobusAuth) -> Result<Option<(Services, ServiceAccount)
         return Ok(None);
     };
     let account = ServiceAccount { id: id.clone(), secret: secret.reveal()? };
-    let auth = auth(config)?;
-    let groups = service("Globus Groups", config.groups_url.as_ref(), GROUPS)?;
+    let groups = address(config.groups_url.as_ref(), groups::ADDRESS)?;
+    let groups = Service::new("Globus Groups", groups, LONGEST_REQUEST)?;
     let services = Services {
-        auth: AuthClient::new(auth, account.clone()),
+        auth: AuthClient::new(auth_service(config, LONGEST_REQUEST)?, account.clone()),
         groups: GroupsClient::new(groups),
     };
     Ok(Some((services, account)))
 }
 
-/// Globus Auth.
+/// Globus Auth; each request may take `timeout`.
 ///
 /// # Errors
-/// When HTTPS cannot be set up.
-pub fn auth(config: &GlobusAuth) -> Result<Service> {
-    service("Globus Auth", config.auth_url.as_ref(), AUTH)
+/// When the HTTP client cannot be set up.
+pub fn auth_service(config: &GlobusAuth, timeout: Duration) -> Result<Service> {
+    Ok(Service::new("Globus Auth", auth_address(config)?, timeout)?)
 }
 
-fn service(name: &'static str, configured: Option<&HttpUrl>, usual: &str) -> Result<Service> {
-    let address = configured.map_or_else(|| usual.to_owned(), ToString::to_string);
-    let address = Url::parse(&address).with_context(|| format!("the address of {name}"))?;
-    Ok(Service::new(name, address, LONGEST_REQUEST)?)
+/// Globus Compute; each request may take `timeout`.
+///
+/// # Errors
+/// When the HTTP client cannot be set up.
+pub fn compute_service(config: &Config, timeout: Duration) -> Result<Service> {
+    Ok(Service::new("Globus Compute", compute_address(config)?, timeout)?)
+}
+
+/// Globus Transfer; each request may take `timeout`.
+///
+/// # Errors
+/// When the HTTP client cannot be set up.
+pub fn transfer_service(config: &Config, timeout: Duration) -> Result<Service> {
+    let transfer = address(config.staging.transfer_url.as_ref(), transfer::ADDRESS)?;
+    Ok(Service::new("Globus Transfer", transfer, timeout)?)
+}
+
+/// Where Globus Auth is.
+///
+/// # Errors
+/// Never; its own address is a valid one.
+pub fn auth_address(config: &GlobusAuth) -> Result<Url> {
+    address(config.auth_url.as_ref(), auth::ADDRESS)
+}
+
+/// Where Globus Compute is.
+///
+/// # Errors
+/// Never; its own address is a valid one.
+pub fn compute_address(config: &Config) -> Result<Url> {
+    address(config.globus_compute.url.as_ref(), compute::ADDRESS)
+}
+
+fn address(configured: Option<&HttpUrl>, usual: &str) -> Result<Url> {
+    match configured {
+        Some(url) => Ok(url.as_url().clone()),
+        None => Url::parse(usual).with_context(|| format!("the built-in address {usual}")),
+    }
 }

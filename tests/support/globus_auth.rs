@@ -29,13 +29,17 @@ pub const GROUP: &str = "00000000-0000-4000-8000-000000000501";
 /// The one service account that may come in.
 pub const ROBOT: &str = "00000000-0000-4000-8000-0000000000bb@clients.auth.globus.org";
 
+/// How long a failing service thinks about it, so that a crowd can come together meanwhile.
+const FAILURE_TAKES: Duration = Duration::from_millis(400);
+
 /// How the services behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
     Well,
     /// Every answer takes this long.
     Slow(Duration),
-    /// Every answer is this status, with this `Retry-After`.
+    /// Every answer is this status, with this `Retry-After` and without a body, after
+    /// [`FAILURE_TAKES`].
     Failing(u16, Option<u64>),
 }
 
@@ -272,7 +276,10 @@ async fn answer(request: Request<Incoming>, state: &State) -> Answer {
             tokio::time::sleep(delay).await;
             state.open.fetch_sub(1, SeqCst);
         }
-        Mood::Failing(status, retry_after) => return failing(status, retry_after),
+        Mood::Failing(status, retry_after) => {
+            tokio::time::sleep(FAILURE_TAKES).await;
+            return failing(status, retry_after);
+        }
     }
     if head.uri.path() == "/v2/groups/my_groups" {
         return my_groups(&head.headers, state);
@@ -370,7 +377,8 @@ fn read_policy(id: &str, headers: &HeaderMap, state: &State) -> Answer {
 }
 
 fn failing(status: u16, retry_after: Option<u64>) -> Answer {
-    let mut answer = json_answer(status, &json!({"error": "failing"}));
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::from_u16(status).expect("a status");
     if let Some(seconds) = retry_after {
         answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }

@@ -164,7 +164,7 @@ impl Denial {
             reason: Reason::NotInDomainGroup,
             message: format!(
                 "{user} is in none of the Globus groups that users of {domain} must be in. Ask the \
-                 operators of this service for membership; it counts within 10 minutes."
+                 operators of this service for membership; it counts within a minute."
             ),
         }
     }
@@ -175,7 +175,7 @@ impl Denial {
             reason: Reason::NotInGroup,
             message: format!(
                 "{user} is in none of the Globus groups that may use this service. Ask its \
-                 operators for membership; it counts within 10 minutes."
+                 operators for membership; it counts within a minute."
             ),
         }
     }

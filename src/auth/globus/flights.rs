@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
@@ -14,7 +15,13 @@ use crate::domain::KeyHash;
 /// The questions under way.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    waiting: Mutex<HashMap<KeyHash, watch::Receiver<Option<Verdict>>>>,
+    waiting: Mutex<HashMap<KeyHash, UnderWay>>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    since: Instant,
+    answer: Waiting,
 }
 
 /// Waits for an answer.
@@ -49,8 +56,8 @@ impl Flights {
         remembered: impl FnOnce() -> Option<Verdict>,
     ) -> Boarding {
         let mut waiting = self.lock();
-        if let Some(waiting) = waiting.get(&token) {
-            return Boarding::Waits(waiting.clone());
+        if let Some(flight) = waiting.get(&token) {
+            return Boarding::Waits(flight.answer.clone());
         }
         // An answer is remembered before its flight leaves the list, so it is in one or the other.
         if let Some(verdict) = remembered() {
@@ -60,11 +67,16 @@ impl Flights {
             return Boarding::Full;
         }
         let (answer, receiver) = watch::channel(None);
-        waiting.insert(token, receiver.clone());
+        waiting.insert(token, UnderWay { since: Instant::now(), answer: receiver.clone() });
         Boarding::Asks(receiver, Flight { flights: Arc::clone(self), token, answer })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<KeyHash, Waiting>> {
+    /// For how long somebody has been asking about `token`.
+    pub(super) fn age(&self, token: &KeyHash) -> Duration {
+        self.lock().get(token).map_or(Duration::ZERO, |flight| flight.since.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<KeyHash, UnderWay>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

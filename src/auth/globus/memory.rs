@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use moka::sync::Cache;
 
-use super::{Unavailable, denial::Denial};
+use super::denial::Denial;
 use crate::domain::{Caller, KeyHash};
 
 /// Callers that are remembered; the least used make room.
@@ -21,8 +21,8 @@ const REFUSALS: u64 = 10_000;
 /// How long a refusal is remembered.
 pub(super) const REFUSED: Duration = Duration::from_mins(1);
 
-/// How long it is remembered that Globus could not be asked about a token. Long enough for a crowd
-/// of requests to share one attempt, too short for anybody to notice.
+/// How long Globus is not asked again about a caller who is known, when it could not be. About
+/// others nothing is remembered then: only Globus' own word shuts anybody out.
 const UNASKED: Duration = Duration::from_secs(1);
 
 /// A caller who is remembered.
@@ -47,8 +47,6 @@ pub(super) enum Memory {
     Stale(Arc<Caller>),
     /// As [`Memory::Stale`], but Globus could not be asked a moment ago.
     StaleWithoutGlobus(Arc<Caller>),
-    /// Globus could not be asked a moment ago.
-    WithoutGlobus(Unavailable),
     /// Nothing.
     Nothing,
 }
@@ -58,7 +56,7 @@ pub(super) enum Memory {
 pub(super) struct Memories {
     known: Cache<KeyHash, Known>,
     refused: Cache<KeyHash, Arc<Denial>>,
-    unasked: Cache<KeyHash, Unavailable>,
+    unasked: Cache<KeyHash, ()>,
 }
 
 impl Memories {
@@ -66,7 +64,7 @@ impl Memories {
         Self {
             known: Cache::builder().max_capacity(CALLERS).time_to_live(LONGEST_LIFE).build(),
             refused: Cache::builder().max_capacity(REFUSALS).time_to_live(REFUSED).build(),
-            unasked: Cache::builder().max_capacity(REFUSALS).time_to_live(UNASKED).build(),
+            unasked: Cache::builder().max_capacity(CALLERS).time_to_live(UNASKED).build(),
         }
     }
 
@@ -77,15 +75,8 @@ impl Memories {
                 Memory::StaleWithoutGlobus(known.caller)
             }
             Some(known) => Memory::Stale(known.caller),
-            None => self.without_caller(token),
+            None => self.refused.get(token).map_or(Memory::Nothing, Memory::Refused),
         }
-    }
-
-    fn without_caller(&self, token: &KeyHash) -> Memory {
-        if let Some(denial) = self.refused.get(token) {
-            return Memory::Refused(denial);
-        }
-        self.unasked.get(token).map_or(Memory::Nothing, Memory::WithoutGlobus)
     }
 
     pub(super) fn accept(&self, token: KeyHash, known: Known) {
@@ -98,7 +89,9 @@ impl Memories {
         self.refused.insert(token, denial);
     }
 
-    pub(super) fn could_not_ask(&self, token: KeyHash, why: Unavailable) {
-        self.unasked.insert(token, why);
+    pub(super) fn could_not_ask(&self, token: KeyHash) {
+        if self.known.contains_key(&token) {
+            self.unasked.insert(token, ());
+        }
     }
 }

@@ -41,10 +41,11 @@ const ACCEPTED: Duration = Duration::from_mins(10);
 const MOST_WAITING: usize = 1024;
 const MOST_ASKED: usize = 64;
 
-/// How long finding out about a token may take in all.
-const LONGEST: Duration = Duration::from_secs(15);
+/// How long finding out about a token may take in all, which is three requests to Globus.
+const LONGEST: Duration = Duration::from_secs(25);
 
-/// How long a caller who is known waits for being asked about again.
+/// How long a caller who is known waits for being asked about again: all of their requests together,
+/// not each of them.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// When to try again, when Globus does not say.
@@ -134,7 +135,6 @@ impl Logins {
         match self.inner.memories.of(&hash, Timestamp::now()) {
             Memory::Fresh(caller) | Memory::StaleWithoutGlobus(caller) => Ok(caller),
             Memory::Refused(denial) => Err(LoginError::Denied(denial)),
-            Memory::WithoutGlobus(why) => Err(LoginError::Unavailable(why)),
             // What is rare is boxed, so that every other request carries a pointer for it.
             Memory::Stale(caller) => Box::pin(self.renew(caller, hash, token)).await,
             Memory::Nothing if !could_be_a_token(token) => {
@@ -147,7 +147,10 @@ impl Logins {
     /// Asks about a caller who is known, and lets them in if Globus does not say anything else soon.
     async fn renew(&self, caller: Arc<Caller>, hash: KeyHash, token: &str) -> Verdict {
         // With Globus in trouble already, it is asked again without anybody waiting.
-        let patience = if self.trouble().is_some() { Duration::ZERO } else { PATIENCE };
+        let patience = match self.trouble() {
+            Some(_) => Duration::ZERO,
+            None => PATIENCE.saturating_sub(self.inner.flights.age(&hash)),
+        };
         match timeout(patience, self.ask(hash, token)).await {
             Ok(Err(LoginError::Unavailable(_))) | Err(_) => Ok(caller),
             Ok(verdict) => verdict,
@@ -158,7 +161,6 @@ impl Logins {
         let remembered = || match self.inner.memories.of(&hash, Timestamp::now()) {
             Memory::Fresh(caller) | Memory::StaleWithoutGlobus(caller) => Some(Ok(caller)),
             Memory::Refused(denial) => Some(Err(LoginError::Denied(denial))),
-            Memory::WithoutGlobus(why) => Some(Err(LoginError::Unavailable(why))),
             Memory::Stale(_) | Memory::Nothing => None,
         };
         match self.inner.flights.board(hash, MOST_WAITING, remembered) {
@@ -218,7 +220,7 @@ impl Inner {
                 (verdict, Some(entry))
             }
             Err(why) => {
-                self.memories.could_not_ask(hash, why.clone());
+                self.memories.could_not_ask(hash);
                 (Err(LoginError::Unavailable(why)), None)
             }
         }

@@ -16,7 +16,7 @@ use crate::globus::{AuthClient, GroupsClient, Service};
 /// Logins that ask whoever listens on `port`.
 fn logins(port: u16) -> Logins {
     let url = Url::parse(&format!("http://127.0.0.1:{port}")).unwrap();
-    let service = Service::new("Globus", url, Duration::from_secs(2)).unwrap();
+    let service = Service::new("Globus", url, Duration::from_secs(10)).unwrap();
     let account = ServiceAccount { id: "app".into(), secret: "secret".into() };
     let services = Services {
         auth: AuthClient::new(service.clone(), account.clone()),
@@ -89,6 +89,9 @@ async fn a_known_caller_does_not_wait_long_for_a_globus_that_hangs() {
     let logins = logins(listener.local_addr().unwrap().port());
     let hash = known_from_long_ago(&logins, "token", from_now(60));
     let within = timeout(PATIENCE + Duration::from_secs(1), logins.caller(hash, "token")).await;
+    assert_eq!(within, Ok(Ok(ada())));
+    // The same question is still under way: nobody waits for it anew.
+    let within = timeout(Duration::from_millis(500), logins.caller(hash, "token")).await;
     assert_eq!(within, Ok(Ok(ada())));
 }
 

@@ -32,8 +32,8 @@ pub const SCOPE: &str = "https://auth.globus.org/scopes/facd7ccc-c5f4-42aa-916b-
 /// The name under which Globus Auth hands such a token out.
 pub const RESOURCE_SERVER: &str = "funcx_service";
 
-/// The public service.
-pub const PUBLIC_URL: &str = "https://compute.api.globus.org";
+/// Globus Compute, where it is not configured otherwise.
+pub const ADDRESS: &str = "https://compute.api.globus.org";
 
 /// Most ids in one question for results; as many as the Python SDK sends.
 pub const MOST_IDS: usize = 128;

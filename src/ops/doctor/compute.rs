@@ -1,5 +1,7 @@
 //! Checks of inference through Globus Compute.
 
+use std::time::Duration;
+
 use super::{Finding, Outcome, Subject, globus::could_not_look};
 use crate::{
     config::Secret,
@@ -7,8 +9,11 @@ use crate::{
         Service, ServiceAccount, Tokens,
         compute::{RESOURCE_SERVER, SCOPE},
     },
-    ops::globus,
+    ops::globus::auth_service,
 };
+
+/// How long Globus Auth may take.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Whether Globus Auth gives every service account a token for Globus Compute.
 pub(super) async fn credentials(subject: &Subject) -> Finding {
@@ -19,7 +24,7 @@ pub(super) async fn credentials(subject: &Subject) -> Finding {
         let key = format!("globus_compute.credentials_overrides.{endpoint}");
         (key, &account.client_id, &account.client_secret)
     });
-    let auth = match globus::auth(&subject.config.auth.globus) {
+    let auth = match auth_service(&subject.config.auth.globus, PATIENCE) {
         Ok(auth) => auth,
         Err(error) => return Finding::fail(format!("{error:#}"), "correct auth.globus.auth_url"),
     };

@@ -7,11 +7,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use url::Url;
 use uuid::Uuid;
 
 use super::file::write_private;
-use crate::{config::Config, globus::oauth::AUTH_URL};
+use crate::config::Config;
 
 /// FIRST's own name for its helper, so that both use one login.
 const APP_NAME: &str = "inference_app";
@@ -163,17 +162,6 @@ fn remembered_in(home: &Path) -> PathBuf {
 /// When there is none.
 pub fn home() -> Result<PathBuf, ChoiceError> {
     env::home_dir().filter(|home| home.is_absolute()).ok_or(ChoiceError::NoHome)
-}
-
-/// Where Globus Auth is.
-///
-/// # Errors
-/// Never; its own address is a valid one.
-pub fn auth_url(config: &Config) -> Result<Url, url::ParseError> {
-    match &config.auth.globus.auth_url {
-        Some(url) => Ok(url.as_url().clone()),
-        None => Url::parse(AUTH_URL),
-    }
 }
 
 #[cfg(test)]

@@ -3,17 +3,14 @@
 use std::collections::HashMap;
 
 use anyhow::Context as _;
-use url::Url;
 
 use super::ServeError;
 use crate::{
     backends::globus_compute::{Compute, ComputeOptions},
-    config::{Config, Credentials, HttpUrl, ResultsBy, Secret},
-    globus::{ServiceAccount, compute::PUBLIC_URL as PUBLIC_COMPUTE},
+    config::{Config, Credentials, ResultsBy, Secret},
+    globus::ServiceAccount,
+    ops::globus::{auth_address, compute_address},
 };
-
-/// The public Globus Auth.
-const PUBLIC_AUTH: &str = "https://auth.globus.org";
 
 /// Globus Compute, when a service account is configured. Its tasks run on the current runtime.
 pub(super) fn compute(config: &Config) -> Result<Option<Compute>, ServeError> {
@@ -34,8 +31,8 @@ pub(super) fn compute(config: &Config) -> Result<Option<Compute>, ServeError> {
         return Ok(None);
     }
     let options = ComputeOptions {
-        url: address(settings.url.as_ref(), PUBLIC_COMPUTE)?,
-        auth_url: address(config.auth.globus.auth_url.as_ref(), PUBLIC_AUTH)?,
+        url: compute_address(config)?,
+        auth_url: auth_address(&config.auth.globus)?,
         account,
         overrides,
         amqp: settings.results == ResultsBy::Amqp,
@@ -52,11 +49,4 @@ fn account_of(credentials: &Credentials) -> Result<ServiceAccount, ServeError> {
 fn account(id: &str, secret: &Secret) -> Result<ServiceAccount, ServeError> {
     let secret = secret.reveal().map_err(|error| ServeError::Configuration(error.to_string()))?;
     Ok(ServiceAccount { id: id.to_owned(), secret })
-}
-
-fn address(configured: Option<&HttpUrl>, public: &str) -> anyhow::Result<Url> {
-    match configured {
-        Some(url) => Ok(url.as_url().clone()),
-        None => Url::parse(public).context("the built-in address"),
-    }
 }
