@@ -10,7 +10,9 @@ use super::{Context, Failure};
 use crate::{
     config::{Config, HttpUrl},
     domain::{EndpointSettings, endpoint::GlobusCompute},
-    globus::{GlobusError, Service, ServiceAccount, functions, registry::Registry},
+    globus::{
+        GlobusError, Service, ServiceAccount, compute::PUBLIC_URL, functions, registry::Registry,
+    },
 };
 
 /// How long one request to Globus may take.
@@ -108,7 +110,12 @@ async fn register_one(
 /// Globus Compute with the service account that the endpoint `id` demands.
 fn registry(id: &str, config: &Config) -> Result<Registry, Failure> {
     let compute = &config.globus_compute;
-    let override_of_it = compute.credentials_overrides.get(id);
+    let endpoint = parsed(id)?;
+    // Both may be written in capitals, with braces, or without dashes.
+    let mut overrides = compute.credentials_overrides.iter();
+    let override_of_it = overrides
+        .find(|(overridden, _)| overridden.parse() == Ok(endpoint))
+        .map(|(_, account)| account);
     let (client, secret) = match override_of_it {
         Some(account) => (Some(&account.client_id), Some(&account.client_secret)),
         None => (compute.client_id.as_ref(), compute.client_secret.as_ref()),
@@ -128,7 +135,7 @@ fn registry(id: &str, config: &Config) -> Result<Registry, Failure> {
     let auth_url = config.auth.globus.auth_url.as_ref().map(HttpUrl::as_url);
     let auth = service("Globus Auth", auth_url, "https://auth.globus.org")?;
     let url = compute.url.as_ref().map(HttpUrl::as_url);
-    let compute = service("Globus Compute", url, "https://compute.api.globus.org")?;
+    let compute = service("Globus Compute", url, PUBLIC_URL)?;
     Ok(Registry::new(auth, compute, ServiceAccount { id: client.clone(), secret }))
 }
 

@@ -6,11 +6,11 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{GlobusError, Service, ServiceAccount, Tokens, functions::Function};
-
-/// The scope of tokens for Globus Compute, by which Globus Auth knows it as `funcx_service`.
-const SCOPE: &str = "https://auth.globus.org/scopes/facd7ccc-c5f4-42aa-916b-a0e270e2c2a9/all";
-const RESOURCE_SERVER: &str = "funcx_service";
+use super::{
+    GlobusError, Service, ServiceAccount, Tokens,
+    compute::{RESOURCE_SERVER, SCOPE},
+    functions::Function,
+};
 
 /// What the service is told of who packed a function. Sources are plain, so nothing depends on it.
 const PACKED_BY: (&str, &str) = ("3.9.0", "4.19.0");
