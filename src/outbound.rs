@@ -2,6 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+/// Load balancers commonly close idle connections after a minute; a request must not meet that.
+const IDLE: Duration = Duration::from_secs(50);
+
 /// TLS with the machine's trusted roots. A machine without any can still speak plain HTTP.
 #[must_use]
 pub(crate) fn tls_config() -> rustls::ClientConfig {
@@ -28,6 +31,7 @@ pub fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
         .user_agent(concat!("figw/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .timeout(timeout)
+        .pool_idle_timeout(IDLE)
         .build()
 }
 

@@ -101,11 +101,14 @@ struct Operator {
 
 impl Operator {
     fn new(globus: Option<&Globus>) -> Self {
+        Self::with_account(globus, "client_id: gateway, client_secret: s3cret")
+    }
+
+    fn with_account(globus: Option<&Globus>, account: &str) -> Self {
         let home = TempDir::new().unwrap();
         let mut config = format!("database: {{url: \"sqlite:{}/db\"}}\n", home.path().display());
         if let Some(Globus { url, .. }) = globus {
             let auth = format!("auth: {{globus: {{auth_url: \"{url}\"}}}}\n");
-            let account = "client_id: gateway, client_secret: s3cret";
             let compute = format!("globus_compute: {{{account}, url: \"{url}\"}}\n");
             config = [config, auth, compute].concat();
         }
@@ -192,6 +195,18 @@ fn an_endpoint_that_is_offline_or_unknown_is_not_written_down() {
     let error = operator.fails(1, &register(ONLINE, "--register-functions"));
     assert!(error.contains("there is an endpoint `sophia-vllm-m` already"), "{error}");
     assert!(globus.asked("post /v3/functions").is_empty(), "a function was left behind");
+}
+
+#[test]
+fn an_endpoint_s_own_service_account_is_found_however_its_id_is_written() {
+    let globus = Globus::start();
+    let bare = ONLINE.replace('-', "");
+    let own =
+        format!("credentials_overrides: {{\"{bare}\": {{client_id: own, client_secret: s3cret}}}}");
+    let operator = Operator::with_account(Some(&globus), &own);
+    let error = operator.fails(2, &register(OFFLINE, "--register-functions"));
+    assert!(error.contains("globus_compute.client_id and client_secret are not set"), "{error}");
+    operator.succeeds(&register(ONLINE, "--register-functions"));
 }
 
 #[test]

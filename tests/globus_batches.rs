@@ -283,7 +283,7 @@ async fn a_batch_that_the_service_does_not_take_counts_no_more() {
     let caller = Caller::of(&gateway);
     scene.globus.trouble(Service::Compute, Some(Trouble::Status(503)));
     let refused = submit(&caller, "/in").await;
-    assert_refused(&refused, 503, "endpoint_unavailable");
+    assert_refused(&refused, 503, "compute_unavailable");
     scene.globus.trouble(Service::Compute, None);
     let failed = listed(&caller, "?status=failed").await;
     assert!(failed[0]["error"].as_str().unwrap().contains("look into its output folder"));

@@ -108,7 +108,12 @@ async fn register_one(
 /// Globus Compute with the service account that the endpoint `id` demands.
 fn registry(id: &str, config: &Config) -> Result<Registry, Failure> {
     let settings = &config.globus_compute;
-    let override_of_it = settings.credentials_overrides.get(id);
+    let endpoint = parsed(id)?;
+    // Both may be written in capitals, with braces, or without dashes.
+    let mut overrides = settings.credentials_overrides.iter();
+    let override_of_it = overrides
+        .find(|(overridden, _)| overridden.parse() == Ok(endpoint))
+        .map(|(_, account)| account);
     let (client, secret) = match override_of_it {
         Some(account) => (Some(&account.client_id), Some(&account.client_secret)),
         None => (settings.client_id.as_ref(), settings.client_secret.as_ref()),

@@ -4,27 +4,17 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::{Budgets, Gateway, Refusal, choose, record::Record, too_slow};
+use super::{Budgets, Gateway, Refusal, choose, record::Record, remote, too_slow};
 use crate::{
     backends::{
         Answer, Call,
-        globus_compute::{
-            ComputeError,
-            inference::{self, GlobusTarget, ModelError, Unanswered},
-        },
+        globus_compute::inference::{self, GlobusTarget, ModelError, Unanswered},
     },
     catalog::Served,
 };
 
-/// What callers are told to wait where the cluster has to change first: an endpoint's state is asked
-/// for once a minute.
-const ENDPOINT_RETRY: Duration = Duration::from_mins(1);
-
-/// What callers are told to wait where Globus does not say.
-const SERVICE_RETRY: Duration = Duration::from_secs(10);
-
-/// Most characters of a function's failure that go into the log.
-const LONGEST_IN_LOG: usize = 4000;
+/// What callers are told to wait when a stream cannot be opened.
+const STREAM_RETRY: Duration = Duration::from_secs(10);
 
 impl Gateway {
     /// Has the request answered on its cluster, and waits for the answer's head.
@@ -75,7 +65,7 @@ fn of_model(served: &Served, error: &ModelError) -> Refusal {
 fn refusal(served: &Served, error: Unanswered) -> Refusal {
     let slug = &served.endpoint.slug;
     match error {
-        Unanswered::Compute(error) => of_compute(slug, &error),
+        Unanswered::Compute(error) => remote::refusal(&format!("Endpoint {slug}"), &error),
         Unanswered::Model(error) => of_model(served, &error),
         Unanswered::NoStreaming => Refusal::new(
             StatusCode::BAD_REQUEST,
@@ -99,65 +89,7 @@ fn refusal(served: &Served, error: Unanswered) -> Refusal {
         Unanswered::NoRandom(error) => {
             tracing::error!(%error, "no random bytes for a stream's token");
             let message = "This gateway cannot open a stream at present; try again.";
-            Refusal::unavailable("streaming_not_available", message, SERVICE_RETRY)
+            Refusal::unavailable("streaming_not_available", message, STREAM_RETRY)
         }
     }
 }
-
-fn of_compute(slug: &str, error: &ComputeError) -> Refusal {
-    let reason: String = error.to_string().chars().take(LONGEST_IN_LOG).collect();
-    match error {
-        ComputeError::Offline | ComputeError::Starting | ComputeError::TooLarge => {
-            tracing::debug!(endpoint = slug, reason, "refused");
-        }
-        _ => tracing::warn!(endpoint = slug, reason, "Globus Compute gave no result"),
-    }
-    match error {
-        ComputeError::Offline => Refusal::unavailable(
-            "endpoint_offline",
-            format!(
-                "Endpoint {slug} is offline: its cluster cannot be reached at present. Try again \
-                 later, or use a model on another cluster."
-            ),
-            ENDPOINT_RETRY,
-        ),
-        ComputeError::Starting => Refusal::unavailable(
-            "endpoint_starting",
-            format!(
-                "Endpoint {slug} is online but not ready: it waits for compute nodes, or the model \
-                 is loading, which takes some minutes. Try again later."
-            ),
-            ENDPOINT_RETRY,
-        ),
-        ComputeError::TooLarge => Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "request_too_large",
-            format!(
-                "The request is too large for endpoint {slug}: Globus Compute does not take it."
-            ),
-        ),
-        ComputeError::Full => Refusal::unavailable(
-            "endpoint_busy",
-            format!("Too many requests wait to be sent to endpoint {slug}. Try again in a moment."),
-            SERVICE_RETRY,
-        ),
-        ComputeError::Unavailable { retry_after, .. } => Refusal::unavailable(
-            "compute_unavailable",
-            "Globus Compute, which leads to this model, is not available. Try again later.",
-            retry_after.unwrap_or(SERVICE_RETRY),
-        ),
-        ComputeError::Refused(_) => Refusal::bad_gateway(format!(
-            "Globus Compute refused the request to endpoint {slug}; its operator can see why in the log."
-        )),
-        ComputeError::Failed(_) => Refusal::bad_gateway(format!(
-            "The function behind endpoint {slug} failed on its cluster; its operator can see why in \
-             the log."
-        )),
-        ComputeError::Unreadable(_) => {
-            Refusal::bad_gateway(format!("The answer of endpoint {slug} cannot be read."))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

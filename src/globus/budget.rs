@@ -2,8 +2,9 @@
 //!
 //! A token bucket would not do: full, it lets a burst through and refills meanwhile, so that ten
 //! seconds can see twice the limit. This is a log of what was sent, which is exact. And a log alone
-//! would spend everything at once and then stand still until the first request is ten seconds old;
-//! therefore requests are spread as soon as they come faster than the limit can bear.
+//! would spend everything at once and then stand still until the first request is ten seconds old.
+//! Therefore a request goes at once only while those after it would not have to wait for long;
+//! and as long as requests do wait, they are spread evenly.
 
 use std::{
     collections::VecDeque,
@@ -14,11 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Ten seconds, for which Globus' documentation allows 20 requests, and half a second for what the way there may delay.
+/// Ten seconds, for which Globus' documentation allows 20 requests, and half a second for what the
+/// way there may delay.
 const WINDOW: Duration = Duration::from_millis(10_500);
 
-/// A quarter of the limit within this time is a rush: what follows is spread.
-const RUSH: Duration = Duration::from_secs(1);
+/// A request goes at once while the next ones, should many come, need not be farther apart than
+/// this many even steps. Two let half of the limit through in a burst.
+const FARTHEST: u32 = 2;
 
 /// When someone with a right to the next slot was overlooked, it is looked at again after this.
 const MOMENT: Duration = Duration::from_millis(20);
@@ -68,8 +71,8 @@ struct Ledger {
     last_poll: Option<Instant>,
     /// Submits come faster than the limit bears: they are spread.
     spread: bool,
-    /// A submit was told to wait since the last one went out.
-    held_back: bool,
+    /// Since when a submit has been waiting for its permit.
+    held_back_since: Option<Instant>,
     /// The service asked for silence until then.
     silent_until: Option<Instant>,
 }
@@ -87,7 +90,7 @@ impl Budget {
             last_submit: None,
             last_poll: None,
             spread: false,
-            held_back: false,
+            held_back_since: None,
             silent_until: None,
         };
         Self { ledger: Mutex::new(ledger), polls_waiting: AtomicUsize::new(0) }
@@ -107,7 +110,9 @@ impl Budget {
                 Ok(Permit(()))
             }
             Err(at) => {
-                ledger.held_back |= purpose == Purpose::Submit;
+                if purpose == Purpose::Submit {
+                    ledger.held_back_since.get_or_insert(now);
+                }
                 Err(at)
             }
         }
@@ -180,24 +185,30 @@ impl Ledger {
     fn in_step(&self, last: Option<Instant>, other: Purpose, now: Instant) -> Result<(), Instant> {
         let Some(last) = last.filter(|_| !self.is_calm(now)) else { return Ok(()) };
         let share = if self.count(other) >= self.allowed / 5 { 2 } else { 1 };
-        let next = last + self.pace(last) * share;
+        let next = last + self.pace(last, self.allowed - self.sent.len()) * share;
         if now < next { Err(next) } else { Ok(()) }
     }
 
-    /// Whether there is no need to spread: few slots are used, and nothing hints at a rush.
+    /// Whether there is no need to spread: nobody had to wait lately, and after this request the next
+    /// one would not have to, either, or not for long.
     fn is_calm(&self, now: Instant) -> bool {
-        let recent = self.sent.iter().rev().take_while(|(at, _)| now < *at + RUSH).count();
-        !self.spread && recent < self.allowed / 4 && self.sent.len() < self.allowed * 3 / 4
+        let free_then = self.allowed.saturating_sub(self.sent.len() + 1);
+        let is_half_free = free_then >= self.allowed / 2;
+        !self.spread && (is_half_free || self.pace(now, free_then) <= self.step() * FARTHEST)
+    }
+
+    /// The even pace at which the limit would just be used up.
+    fn step(&self) -> Duration {
+        WINDOW / u32::try_from(self.allowed).unwrap_or(u32::MAX)
     }
 
     fn count(&self, purpose: Purpose) -> usize {
         self.sent.iter().filter(|(_, sent_for)| *sent_for == purpose).count()
     }
 
-    /// The shortest even pace, counted from `last`, at which there is always a slot: after the free
+    /// The shortest even pace, counted from `last`, at which there is always a slot: after the `free`
     /// ones, the next use must not come before the oldest entry has left the window, and so on.
-    fn pace(&self, last: Instant) -> Duration {
-        let free = self.allowed - self.sent.len();
+    fn pace(&self, last: Instant, free: usize) -> Duration {
         let waits = self.sent.iter().enumerate().map(|(index, (at, _))| {
             let slots = u32::try_from(free + index + 1).unwrap_or(u32::MAX);
             (*at + WINDOW).saturating_duration_since(last) / slots
@@ -233,7 +244,10 @@ impl Ledger {
             Purpose::Poll => self.last_poll = Some(now),
             Purpose::Submit => {
                 self.last_submit = Some(now);
-                self.spread = std::mem::take(&mut self.held_back);
+                let waited = self.held_back_since.take();
+                let long = self.step() / 2;
+                self.spread =
+                    waited.is_some_and(|since| now.saturating_duration_since(since) > long);
             }
         }
     }
@@ -256,168 +270,4 @@ impl Drop for Waiting<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const TEN_SECONDS: Duration = Duration::from_secs(10);
-
-    /// Sends as early as the budget lets it, a request of each kind that is wanted, for `span`.
-    fn run(budget: &Budget, start: Instant, span: Duration, kinds: &[Purpose]) -> Vec<Instant> {
-        let (mut now, mut sent) = (start, Vec::new());
-        while now < start + span {
-            let mut again = now + Duration::from_millis(100);
-            for kind in kinds {
-                match budget.try_take(*kind, now) {
-                    Ok(_) => sent.push(now),
-                    Err(at) => again = again.min(at),
-                }
-            }
-            now = again.max(now + Duration::from_millis(1));
-        }
-        sent
-    }
-
-    fn most_in_ten_seconds(sent: &[Instant]) -> usize {
-        let within = |from: &Instant| {
-            sent.iter().filter(|at| *at >= from && **at < *from + TEN_SECONDS).count()
-        };
-        sent.iter().map(within).max().unwrap_or(0)
-    }
-
-    #[test]
-    fn no_ten_seconds_see_more_than_the_limit_however_much_is_wanted() {
-        let start = Instant::now();
-        for kinds in [
-            &[Purpose::Submit][..],
-            &[Purpose::Poll],
-            &[Purpose::Urgent],
-            &[Purpose::Submit, Purpose::Urgent, Purpose::Poll],
-        ] {
-            let sent = run(&Budget::new(20), start, Duration::from_mins(2), kinds);
-            assert!(most_in_ten_seconds(&sent) <= 20, "{kinds:?}");
-        }
-    }
-
-    #[test]
-    fn an_idle_client_sends_at_once_and_a_few_at_a_time_do_not_wait() {
-        let budget = Budget::new(20);
-        let start = Instant::now();
-        for n in 0..5 {
-            let now = start + Duration::from_millis(10) * n;
-            assert!(budget.try_take(Purpose::Submit, now).is_ok(), "request {n}");
-        }
-    }
-
-    #[test]
-    fn one_request_a_second_never_waits() {
-        let budget = Budget::new(20);
-        let start = Instant::now();
-        for second in 0..300 {
-            let now = start + Duration::from_secs(second);
-            assert!(budget.try_take(Purpose::Submit, now).is_ok(), "second {second}");
-        }
-    }
-
-    #[test]
-    fn a_pair_of_requests_every_other_second_never_waits() {
-        let budget = Budget::new(20);
-        let start = Instant::now();
-        for second in 0..300 {
-            let now = start + Duration::from_secs(second * 2);
-            assert!(budget.try_take(Purpose::Submit, now).is_ok(), "second {second}");
-            let now = now + Duration::from_millis(100);
-            assert!(budget.try_take(Purpose::Submit, now).is_ok(), "second {second}");
-        }
-    }
-
-    #[test]
-    fn under_pressure_from_both_sides_submits_and_polls_alternate() {
-        let budget = Budget::new(20);
-        let start = Instant::now();
-        let mut sent: [Vec<Instant>; 2] = Default::default();
-        let mut now = start;
-        while now < start + Duration::from_mins(2) {
-            for (kind, sent) in [Purpose::Submit, Purpose::Poll].into_iter().zip(&mut sent) {
-                if budget.try_take(kind, now).is_ok() {
-                    sent.push(now);
-                }
-            }
-            now += Duration::from_millis(5);
-        }
-        for sent in sent {
-            let longest = sent.windows(2).map(|pair| pair[1] - pair[0]).max();
-            assert!(longest < Some(Duration::from_secs(3)), "{longest:?}");
-            assert!(sent.len() > 90, "{} in two minutes", sent.len());
-        }
-    }
-
-    #[test]
-    fn steady_pressure_is_spread_so_that_nobody_waits_ten_seconds() {
-        let budget = Budget::new(20);
-        let start = Instant::now();
-        let sent = run(&budget, start, Duration::from_mins(2), &[Purpose::Submit]);
-        let gaps: Vec<_> = sent.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(gaps.iter().all(|gap| *gap < Duration::from_secs(1)), "{gaps:?}");
-        let settled = &gaps[gaps.len() / 2..];
-        assert!(settled.iter().all(|gap| *gap < Duration::from_millis(600)), "{settled:?}");
-    }
-
-    #[test]
-    fn submits_leave_polls_their_share_when_one_waits() {
-        let budget = Budget::new(20);
-        let start = Instant::now();
-        let _waiting = Waiting::new(&budget.polls_waiting);
-        let (mut polls, mut now) = (0, start);
-        while now < start + Duration::from_mins(1) {
-            let _ = budget.try_take(Purpose::Submit, now);
-            let _ = budget.try_take(Purpose::Submit, now);
-            polls += usize::from(budget.try_take(Purpose::Poll, now).is_ok());
-            now += Duration::from_millis(10);
-        }
-        assert!(polls >= 20, "{polls} polls in a minute");
-    }
-
-    #[test]
-    fn silence_that_the_service_asked_for_is_kept() {
-        let budget = Budget::new(20);
-        budget.be_silent(Duration::from_secs(3));
-        let until = budget.try_take(Purpose::Submit, Instant::now()).unwrap_err();
-        assert!(until > Instant::now() + Duration::from_secs(2));
-        assert!(budget.try_take(Purpose::Submit, until).is_ok());
-    }
-
-    #[test]
-    fn after_a_refusal_less_is_sent_and_then_slowly_more() {
-        let budget = Budget::new(20);
-        budget.be_silent(Duration::ZERO);
-        budget.be_silent(Duration::ZERO);
-        assert_eq!(budget.ledger().allowed, 15, "two refusals at the same time are one");
-        let start = Instant::now();
-        let sent = run(&budget, start, Duration::from_secs(9), &[Purpose::Submit]);
-        assert!(sent.len() <= 15);
-        run(&budget, start + Duration::from_secs(9), Duration::from_mins(2), &[Purpose::Submit]);
-        assert_eq!(budget.ledger().allowed, 20);
-    }
-
-    proptest! {
-        #[test]
-        fn no_pattern_of_wishes_breaks_the_limit(
-            wishes in prop::collection::vec((0_u64..900, 0_usize..3), 1..400),
-            limit in 5_u32..40,
-        ) {
-            let budget = Budget::new(limit);
-            let mut now = Instant::now();
-            let mut sent = Vec::new();
-            for (pause, kind) in wishes {
-                now += Duration::from_millis(pause);
-                let kind = [Purpose::Submit, Purpose::Urgent, Purpose::Poll][kind];
-                if budget.try_take(kind, now).is_ok() {
-                    sent.push(now);
-                }
-            }
-            prop_assert!(most_in_ten_seconds(&sent) <= limit as usize);
-        }
-    }
-}
+mod tests;

@@ -140,12 +140,8 @@ impl Consumer {
     /// Passes a result on, and only then acknowledges it.
     async fn take(&self, delivery: Delivery) -> Result<(), String> {
         match ResultMessage::read(&delivery.data) {
-            _ if is_high_assurance(&delivery) => {
-                // It came without its result, which is for the service alone to give.
-                if let Some(id) = ResultMessage::task_of(&delivery.data) {
-                    self.waiting.ask_by(id, std::time::Instant::now());
-                }
-            }
+            // It came without its result, which is for the service alone to give.
+            _ if is_high_assurance(&delivery) => self.ask_for_it(&delivery),
             Ok(ResultMessage { task, outcome }) => {
                 let returned = matches!(outcome, Outcome::Returned(_));
                 let endpoint = self.waiting.deliver(task, outcome, Source::Amqp);
@@ -153,10 +149,20 @@ impl Consumer {
                     self.statuses.has_worked(endpoint).await;
                 }
             }
-            Err(reason) => tracing::debug!("a message of the broker was passed over: {reason}"),
+            Err(reason) => {
+                tracing::debug!("a message of the broker was passed over: {reason}");
+                self.ask_for_it(&delivery);
+            }
         }
         delivery.ack(BasicAckOptions::default()).await.map_err(|error| error.to_string())?;
         Ok(())
+    }
+
+    /// Has the service asked for the task that a message is about.
+    fn ask_for_it(&self, delivery: &Delivery) {
+        if let Some(id) = ResultMessage::task_of(&delivery.data) {
+            self.waiting.has_ended(id);
+        }
     }
 }
 

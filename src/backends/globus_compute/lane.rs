@@ -31,6 +31,9 @@ const MOST_QUEUED: usize = 4_096;
 /// Each stands for at least this many bytes, of which all together have 128 MiB.
 const BYTES_PER_PLACE: usize = 32 * 1024;
 
+/// Timers count whole milliseconds, rounded up twice: what is due wakes up to two of them late.
+const TIMER_GRAIN: Duration = Duration::from_millis(1);
+
 /// A service that asks for a longer silence than this is not waited for.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 
@@ -147,7 +150,7 @@ async fn dispatch(
     submitter: Arc<Submitter>,
     window: Duration,
 ) {
-    let mut gather = Gather::new(window);
+    let mut gather = Gather::new(window.saturating_sub(TIMER_GRAIN));
     let mut not_before = Instant::now();
     loop {
         let ready = gather.ready_at().map(|at| at.max(not_before));

@@ -134,8 +134,12 @@ impl Statuses {
         self.triggered.get(&endpoint).await.is_some()
     }
 
-    /// A task of this endpoint returned. A status that says it has no nodes is out of date.
+    /// A task of this endpoint returned: the nodes that it was to start are there, and a status that
+    /// says it has none is out of date.
     pub(super) async fn has_worked(&self, endpoint: Uuid) {
+        if self.triggered.contains_key(&endpoint) {
+            self.triggered.invalidate(&endpoint).await;
+        }
         let without_nodes =
             |kept: Arc<Kept>| kept.answer.as_ref().is_ok_and(|status| status.managers == Some(0));
         if self.kept.get(&endpoint).await.is_some_and(without_nodes) {
@@ -193,11 +197,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_endpoint_is_triggered_by_a_task() {
+    async fn an_endpoint_is_triggered_by_a_task_until_one_returns() {
         let statuses = Statuses::new(Handle::current());
         let endpoint = Uuid::new_v4();
         assert!(!statuses.is_triggered(endpoint).await);
         statuses.triggered(endpoint).await;
         assert!(statuses.is_triggered(endpoint).await);
+        statuses.has_worked(endpoint).await;
+        assert!(!statuses.is_triggered(endpoint).await, "if its nodes go, it has to start others");
     }
 }

@@ -1,7 +1,7 @@
 //! Tasks whose results somebody waits for, and when each is to be asked for.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -30,6 +30,9 @@ const OLD: Duration = Duration::from_secs(1);
 /// A task that the service does not know is given this long: its result may be on its way.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
 
+/// Most tasks that are remembered as ended before the answers to their submits come.
+const MOST_EARLY_QUESTIONS: usize = 4_096;
+
 /// The gauge of tasks that are waited for.
 const IN_FLIGHT: &str = "figw_globus_tasks_in_flight";
 
@@ -53,6 +56,8 @@ pub(super) struct Waiting {
 struct State {
     open: HashMap<Uuid, Waiter>,
     early: Early,
+    /// Tasks to be asked for as soon as they are known.
+    early_questions: HashSet<Uuid>,
     /// Submits whose answers are still to come.
     submitting: usize,
     /// The task group whose queue is being read.
@@ -135,10 +140,23 @@ impl Waiting {
     }
 
     /// Asks for one task at this time at the latest.
-    pub(super) fn ask_by(&self, id: Uuid, at: Instant) {
+    fn ask_by(&self, id: Uuid, at: Instant) {
         if let Some(waiter) = self.state().open.get_mut(&id) {
-            waiter.ask_by = Some(waiter.ask_by.map_or(at, |by| by.min(at)));
+            waiter.ask_by_at_the_latest(at);
         }
+        self.changed.notify_one();
+    }
+
+    /// A task has ended, but only the service can tell how: asks for it at once. The answer to its
+    /// submit may still be under way.
+    pub(super) fn has_ended(&self, id: Uuid) {
+        let mut state = self.state();
+        if let Some(waiter) = state.open.get_mut(&id) {
+            waiter.ask_by_at_the_latest(Instant::now());
+        } else if state.submitting > 0 && state.early_questions.len() < MOST_EARLY_QUESTIONS {
+            state.early_questions.insert(id);
+        }
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -214,13 +232,14 @@ impl Submitting {
             count(Source::Amqp);
             let _ = to.send(outcome);
         } else {
+            let now = Instant::now();
             let waiter = Waiter {
                 to,
                 endpoint,
                 group,
-                since: Instant::now(),
+                since: now,
                 asked_at: None,
-                ask_by: None,
+                ask_by: state.early_questions.remove(&id).then_some(now),
                 missed: false,
             };
             state.open.insert(id, waiter);
@@ -237,6 +256,7 @@ impl Drop for Submitting {
         state.submitting -= 1;
         if state.submitting == 0 {
             state.early.clear();
+            state.early_questions.clear();
         }
         drop(state);
         self.0.changed.notify_one();
@@ -246,6 +266,10 @@ impl Drop for Submitting {
 impl Waiter {
     fn is_consumed(&self, consumed: Option<Uuid>) -> bool {
         self.group.is_some() && self.group == consumed
+    }
+
+    fn ask_by_at_the_latest(&mut self, at: Instant) {
+        self.ask_by = Some(self.ask_by.map_or(at, |by| by.min(at)));
     }
 
     fn due(&self, consumed: Option<Uuid>) -> Instant {
@@ -293,83 +317,4 @@ fn count(source: Source) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn done(text: &str) -> Outcome {
-        Outcome::Returned(text.to_owned())
-    }
-
-    fn ids<const N: usize>() -> [Uuid; N] {
-        std::array::from_fn(|_| Uuid::new_v4())
-    }
-
-    #[tokio::test]
-    async fn a_result_that_is_faster_than_the_submit_s_answer_is_not_lost() {
-        let waiting = Arc::new(Waiting::default());
-        let [id, endpoint] = ids();
-        let submitting = waiting.submitting();
-        assert_eq!(waiting.deliver(id, done("early"), Source::Amqp), None);
-        let ticket = submitting.accepted(id, endpoint, None);
-        assert_eq!(ticket.result().await, Some(done("early")));
-        assert_eq!(waiting.len(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_second_delivery_changes_nothing() {
-        let waiting = Arc::new(Waiting::default());
-        let [id, endpoint] = ids();
-        let ticket = waiting.submitting().accepted(id, endpoint, None);
-        assert_eq!(waiting.deliver(id, done("once"), Source::Rest), Some(endpoint));
-        assert_eq!(waiting.deliver(id, done("twice"), Source::Amqp), None);
-        assert_eq!(ticket.result().await, Some(done("once")));
-    }
-
-    #[test]
-    fn a_caller_who_goes_takes_only_his_own_task_along() {
-        let waiting = Arc::new(Waiting::default());
-        let [mine, other, endpoint] = ids();
-        let submitting = waiting.submitting();
-        let tickets = [mine, other].map(|id| submitting.accepted(id, endpoint, None));
-        drop(submitting);
-        let [ticket, _others] = tickets;
-        drop(ticket);
-        assert_eq!(waiting.len(), 1);
-        assert_eq!(waiting.deliver(mine, done("late"), Source::Amqp), None);
-        assert_eq!(waiting.deliver(other, done("kept"), Source::Amqp), Some(endpoint));
-    }
-
-    #[test]
-    fn without_the_broker_a_task_is_asked_for_every_second_and_with_it_seldom() {
-        let waiting = Arc::new(Waiting::default());
-        let [id, endpoint, group] = ids();
-        let _ticket = waiting.submitting().accepted(id, endpoint, Some(group));
-        let soon = Instant::now() + FIRST_QUESTION + PACE;
-        assert_eq!(waiting.due(soon, 128), [Question { id, is_check: false }]);
-        assert_eq!(waiting.next_question(), Some(soon + PACE));
-
-        waiting.consumes(Some(group));
-        assert_eq!(waiting.next_question(), Some(soon + CHECK_PACE));
-        let check = soon + CHECK_PACE;
-        assert_eq!(waiting.due(check, 128), [Question { id, is_check: true }]);
-        waiting.ask_by(id, check);
-        assert_eq!(waiting.due(check, 128), [Question { id, is_check: false }]);
-
-        waiting.consumes(Some(Uuid::new_v4()));
-        assert!(
-            waiting.next_question() < Some(check + CHECK_PACE),
-            "another group's queue is read"
-        );
-    }
-
-    #[test]
-    fn a_task_that_is_unknown_once_gets_a_second_chance() {
-        let waiting = Arc::new(Waiting::default());
-        let [id, endpoint] = ids();
-        let _ticket = waiting.submitting().accepted(id, endpoint, None);
-        let now = Instant::now();
-        assert!(waiting.miss(id, now));
-        assert!(!waiting.miss(id, now));
-        assert!(!waiting.miss(Uuid::new_v4(), now));
-    }
-}
+mod tests;

@@ -13,7 +13,7 @@ use crate::{
     backends::globus_compute::{ComputeError, Task},
     catalog::Served,
     domain::{Batch, BatchJob, BatchMetrics, BatchOutcome, BatchStatus, Caller, EndpointSettings},
-    gateway::{Gateway, InFlight, Refusal, choose},
+    gateway::{Gateway, InFlight, Refusal, choose, remote},
     globus::codec::task_payload,
     store::{Admission, Store, StoreError},
 };
@@ -250,26 +250,16 @@ fn same_input(batch: &Batch, other: Uuid) -> Refusal {
 }
 
 fn compute_failed(slug: &str, error: &ComputeError) -> Refusal {
-    let unavailable =
-        |message: String, after| Refusal::unavailable("endpoint_unavailable", message, after);
+    let refusal = remote::told(&format!("Endpoint {slug}"), error);
     match error {
-        ComputeError::Offline | ComputeError::Starting | ComputeError::Full => {
-            unavailable(format!("Endpoint {slug} takes no batch at present: {error}."), AWAY_RETRY)
-        }
-        ComputeError::Unavailable { retry_after, .. } => unavailable(
-            format!(
-                "Endpoint {slug} cannot be reached at present. If the batch runs nevertheless, its \
-                 answers will be in its output folder."
+        ComputeError::Unavailable { .. } => Refusal {
+            message: format!(
+                "{} If the batch runs nevertheless, its answers will be in its output folder.",
+                refusal.message
             ),
-            retry_after.unwrap_or(AWAY_RETRY),
-        ),
-        ComputeError::TooLarge => {
-            let message = "The batch's description is too large.";
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
-        }
-        ComputeError::Refused(_) | ComputeError::Failed(_) | ComputeError::Unreadable(_) => {
-            Refusal::bad_gateway(format!("Endpoint {slug} refused the batch."))
-        }
+            ..refusal
+        },
+        _ => refusal,
     }
 }
 

@@ -167,6 +167,12 @@ impl FakeGlobus {
         *self.world.broker.client_urls.lock().unwrap() = urls;
     }
 
+    /// Puts exactly this into a task group's queue.
+    pub async fn publish(&self, group: Uuid, body: &[u8]) {
+        let message = Message { body: body.to_vec(), properties: BasicProperties::default() };
+        self.world.broker.until_done(group, Some(&message)).await;
+    }
+
     /// How many logins for AMQP were handed out.
     pub fn amqp_logins(&self) -> usize {
         self.world.broker.logins.load(Ordering::Relaxed)

@@ -98,6 +98,11 @@ impl FakeGlobus {
         self.world.cluster.reads_once.store(once, Ordering::Relaxed);
     }
 
+    /// Forgets every task group, with its queue of results.
+    pub fn forget_groups(&self) {
+        self.world.cluster.groups.lock().unwrap().clear();
+    }
+
     /// The documents of functions that were registered over the wire.
     pub fn registered(&self) -> Vec<Value> {
         self.world.cluster.registered.lock().unwrap().clone()
