@@ -73,7 +73,7 @@ impl Scene {
 
     fn task(&self, endpoint: Uuid, says: &str) -> Task {
         let payload = task_payload(Some(&json!(says).to_string()));
-        Task { endpoint, function: self.function, payload }
+        Task { endpoint, function: self.function, payload, user_endpoint_config: None }
     }
 
     /// What comes back of a task with this argument.

@@ -1,7 +1,11 @@
 //! Results by AMQP: a real broker, and the one who publishes to it.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,7 +33,14 @@ pub(super) struct Broker {
     /// Handed out in turn: a new login each time.
     client_urls: std::sync::Mutex<Vec<String>>,
     logins: AtomicUsize,
-    channel: Mutex<Option<Channel>>,
+    /// The channel, with the groups whose queues were declared on it.
+    channel: Mutex<Option<Open>>,
+}
+
+#[derive(Clone)]
+struct Open {
+    channel: Channel,
+    declared: Arc<std::sync::Mutex<HashSet<Uuid>>>,
 }
 
 impl Broker {
@@ -72,38 +83,39 @@ impl Broker {
 
     async fn until_done(&self, group: Uuid, message: Option<&Message>) {
         loop {
-            let channel = self.channel().await;
-            let done = match &channel {
-                Ok(channel) => tokio::time::timeout(LATE, deliver(channel, group, message)).await,
+            let open = self.channel().await;
+            let done = match &open {
+                Ok(open) => tokio::time::timeout(LATE, deliver(open, group, message)).await,
                 Err(_) => Ok(Err("no channel".into())),
             };
             if matches!(done, Ok(Ok(()))) {
                 return;
             }
-            if let Ok(channel) = channel {
-                self.give_up(&channel).await;
+            if let Ok(open) = open {
+                self.give_up(&open.channel).await;
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn channel(&self) -> Result<Channel, Failure> {
+    async fn channel(&self) -> Result<Open, Failure> {
         let mut current = self.channel.lock().await;
-        if let Some(channel) = current.as_ref().filter(|channel| channel.status().connected()) {
-            return Ok(channel.clone());
+        if let Some(open) = current.as_ref().filter(|open| open.channel.status().connected()) {
+            return Ok(open.clone());
         }
         let url = self.publish_url.as_deref().ok_or("no broker")?;
         let connecting = Connection::connect(url, ConnectionProperties::default());
         let connection = tokio::time::timeout(LATE, connecting).await??;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        *current = Some(channel.clone());
-        Ok(channel)
+        let open = Open { channel, declared: Arc::default() };
+        *current = Some(open.clone());
+        Ok(open)
     }
 
     async fn give_up(&self, failed: &Channel) {
         let mut current = self.channel.lock().await;
-        if current.as_ref().is_some_and(|current| current == failed) {
+        if current.as_ref().is_some_and(|current| current.channel == *failed) {
             *current = None;
         }
     }
@@ -112,10 +124,15 @@ impl Broker {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes the queue if need be, and puts the message into it.
-async fn deliver(channel: &Channel, group: Uuid, message: Option<&Message>) -> Result<(), Failure> {
+async fn deliver(open: &Open, group: Uuid, message: Option<&Message>) -> Result<(), Failure> {
+    let Open { channel, declared } = open;
     let queue = format!("{QUEUE_PREFIX}{group}");
-    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-    channel.queue_declare(queue.as_str().into(), durable, FieldTable::default()).await?;
+    // Once is enough: what figw is measured by must not wait for another round trip.
+    if !declared.lock().unwrap().contains(&group) {
+        let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+        channel.queue_declare(queue.as_str().into(), durable, FieldTable::default()).await?;
+        declared.lock().unwrap().insert(group);
+    }
     let Some(Message { body, properties }) = message else { return Ok(()) };
     let returned = BasicPublishOptions { mandatory: true, ..Default::default() };
     let confirmation = channel
