@@ -44,6 +44,10 @@ const QUEUE_PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_
 /// Messages that the broker sends ahead of their acknowledgements; each has at most 10 MB.
 const PREFETCH: u16 = 32;
 
+/// The first and the longest pause before connecting again, and as long again at random. Each attempt
+/// costs a request to the service, and until one succeeds every result is had by asking.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
 /// A session that lasted for this long counts as a good one: the next pause is a short one again.
 const GOOD: Duration = Duration::from_mins(1);
 
@@ -64,8 +68,8 @@ impl Consumer {
     pub(super) async fn run(self) {
         let pauses = ExponentialBuilder::default()
             .with_jitter()
-            .with_min_delay(Duration::from_millis(500))
-            .with_max_delay(Duration::from_secs(30))
+            .with_min_delay(PAUSES.0)
+            .with_max_delay(PAUSES.1)
             .without_max_times();
         let mut next = pauses.build();
         loop {

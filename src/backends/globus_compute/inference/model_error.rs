@@ -33,7 +33,8 @@ impl ModelError {
         let (status, rest) = failure
             .match_indices(STATUS)
             .find_map(|(at, mark)| status(failure[at + mark.len()..].trim_start()))?;
-        let body = rest.trim_start().strip_prefix(BODY).unwrap_or_default().trim_start();
+        // The line's end stays: what is added behind an empty body begins with it.
+        let body = rest.trim_start().strip_prefix(BODY).unwrap_or_default();
         let document = object(body);
         let text = if document.is_some() { String::new() } else { in_one_line(body) };
         Some(Self { status, document, text })
@@ -111,7 +112,7 @@ mod tests {
         assert_eq!(ModelError::read(html), Some(error(404, None, "<h1>Not Found</h1>")));
         let empty =
             "API request failed with status code: 500\nResponse text: \nResponse headers: {}";
-        assert_eq!(ModelError::read(empty).unwrap().status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(ModelError::read(empty), Some(error(500, None, "")));
         assert_eq!(
             ModelError::read("API request failed with status code: 429"),
             Some(error(429, None, ""))
