@@ -304,3 +304,27 @@ async fn a_chunk_is_with_its_caller_in_a_millisecond_among_two_hundred_streams()
     println!("from post to caller: median {median:?}, p99 {p99:?}");
     assert!(median <= MEDIAN, "median {median:?}, p99 {p99:?}");
 }
+
+#[tokio::test]
+async fn an_operator_tries_the_endpoint_with_one_real_request() {
+    let world = World::with(Function::new(|argument| {
+        if argument["model_params"]["max_tokens"] == 1 {
+            Outcome::Returns(json!(json!({"model": MODEL, "choices": []}).to_string()))
+        } else {
+            Outcome::Raises("not the smallest request".to_owned())
+        }
+    }));
+    let slug = "sophia-vllm-meta-llamameta-llama-31-8b-instruct";
+    let report: Value =
+        serde_json::from_str(&world.gateway.run(&["--output", "json", "endpoint", "test", slug]))
+            .unwrap();
+    assert_eq!((&report["ok"], &report["status"]), (&json!(true), &json!(200)), "{report}");
+    assert_eq!(report["model"], MODEL);
+    assert_eq!(world.globus.submitted().len(), 1);
+
+    world.globus.function(FUNCTION, Function::new(|_| model_refusal(404, "no such model")));
+    let failed = world.gateway.command().args(["endpoint", "test", slug]).output().unwrap();
+    let said = String::from_utf8_lossy(&failed.stdout).into_owned();
+    assert_eq!(failed.status.code(), Some(1), "{said}");
+    assert!(said.contains("failed, status 404") && said.contains("no such model"), "{said}");
+}

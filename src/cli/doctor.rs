@@ -52,9 +52,14 @@ impl DoctorArgs {
             "pass": passed, "warn": warned, "fail": failed,
             "not_applicable": count(Found::NotApplicable),
         });
-        let ok = failed == 0;
+        // A list on which nothing was looked at proves nothing.
+        let ok = failed == 0 && passed + warned > 0;
         let value = json!({ "ok": ok, "stage": stage, "summary": summary, "checks": lines });
-        let total = format!("{passed} passed, {warned} warnings, {failed} failed");
+        let total = match passed + warned + failed {
+            0 => "nothing to check: the configuration uses nothing that the checks are about"
+                .to_owned(),
+            _ => format!("{passed} passed, {warned} warnings, {failed} failed"),
+        };
         context.print(&value, format!("{}{total}", report(&lines)))?;
         Ok(if ok { Outcome::Done } else { Outcome::NotGood })
     }

@@ -1,5 +1,7 @@
 //! `figw endpoint test`: one real request to an endpoint's back end.
 
+mod remote;
+
 use std::{
     fmt::Write as _,
     time::{Duration, Instant},
@@ -7,12 +9,12 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Context, Failure, Outcome, cluster, endpoint::find};
-use crate::domain::{Cluster, Endpoint, EndpointSettings, Route, catalog::DirectApi};
+use crate::domain::{Cluster, Endpoint, EndpointSettings, Route, SecretSource, catalog::DirectApi};
 
 /// How long an answer may take when neither the flag nor the endpoint says.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -73,26 +75,40 @@ pub(super) async fn run(args: TestArgs, context: &Context) -> Result<Outcome, Fa
     let data = context.store().await?.catalog().await?;
     let endpoint = find(&data, &args.slug)?;
     let cluster = cluster::find(&data, &endpoint.cluster)?;
-    let report = match &endpoint.settings {
+    let route = args.route.unwrap_or_else(|| usual_route(cluster));
+    let request = smallest_request(route, &endpoint.model);
+    let mut report = TestReport::new(endpoint);
+    let started = Instant::now();
+    let answer = match &endpoint.settings {
         EndpointSettings::DirectApi(settings) => {
-            let route = args.route.unwrap_or_else(|| usual_route(cluster));
-            ask(endpoint, settings, route, context).await?
+            let url = format!("{}/{}", settings.api_url.trim_end_matches('/'), route.as_str());
+            report.url = Some(url.clone());
+            let key = api_key(endpoint, settings.api_key.as_ref(), context)?;
+            let mut request = client(settings)?.post(&url).json(&request);
+            if let Some(key) = key {
+                request = request.bearer_auth(key.expose_secret());
+            }
+            read_answer(request).await
         }
-        EndpointSettings::Echo(_) => TestReport {
-            ok: true,
-            model: Some(endpoint.model.clone()),
-            note: Some("the gateway answers for it itself, nothing was sent"),
-            ..TestReport::new(endpoint)
-        },
-        EndpointSettings::GlobusCompute(_) | EndpointSettings::Metis(_) => {
-            return Err(anyhow::anyhow!(
-                "endpoint `{}` is reached through {}, which this version cannot test yet",
-                endpoint.slug,
-                endpoint.settings.adapter()
-            )
-            .into());
+        EndpointSettings::GlobusCompute(settings) => {
+            let config = context.config()?.config;
+            remote::through_globus(settings, (route, &request), &config).await?
+        }
+        EndpointSettings::Metis(settings) => {
+            let key = api_key(endpoint, settings.api_key.as_ref(), context)?;
+            let place = (endpoint, cluster);
+            remote::through_metis(place, settings, key.as_ref(), (route, &request)).await?
+        }
+        EndpointSettings::Echo(_) => {
+            report.ok = true;
+            report.model = Some(endpoint.model.clone());
+            report.note = Some("the gateway answers for it itself, nothing was sent");
+            context.print(&report, &report)?;
+            return Ok(Outcome::Done);
         }
     };
+    report.latency_ms = Some(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
+    report.take(answer);
     context.print(&report, &report)?;
     Ok(if report.ok { Outcome::Done } else { Outcome::NotGood })
 }
@@ -118,36 +134,26 @@ impl TestReport {
     }
 }
 
-async fn ask(
+fn api_key(
     endpoint: &Endpoint,
-    settings: &DirectApi,
-    route: Route,
+    source: Option<&SecretSource>,
     context: &Context,
-) -> Result<TestReport, Failure> {
-    let url = format!("{}/{}", settings.api_url.trim_end_matches('/'), route.as_str());
-    let mut request = client(settings)?.post(&url).json(&smallest_request(route, &endpoint.model));
-    if let Some(source) = &settings.api_key {
-        let place = format!("API key of endpoint `{}`", endpoint.slug);
-        request = request.bearer_auth(context.reveal(&place, source)?.expose_secret());
-    }
-    let started = Instant::now();
-    let answer = read_answer(request).await;
-    let latency = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-
-    let mut report = TestReport::new(endpoint);
-    report.url = Some(url);
-    report.latency_ms = Some(latency);
-    match answer {
-        Err(error) => report.error = Some(format!("{error:#}")),
-        Ok((status, body)) => {
-            report.status = Some(status);
-            report.judge(status, &body);
-        }
-    }
-    Ok(report)
+) -> Result<Option<SecretString>, Failure> {
+    let place = format!("API key of endpoint `{}`", endpoint.slug);
+    source.map(|source| context.reveal(&place, source)).transpose()
 }
 
 impl TestReport {
+    fn take(&mut self, answer: anyhow::Result<(u16, Vec<u8>)>) {
+        match answer {
+            Err(error) => self.error = Some(format!("{error:#}")),
+            Ok((status, body)) => {
+                self.status = Some(status);
+                self.judge(status, &body);
+            }
+        }
+    }
+
     fn judge(&mut self, status: u16, body: &[u8]) {
         let answer: Option<Value> = serde_json::from_slice(body).ok();
         let model = answer.as_ref().and_then(|answer| answer.get("model")?.as_str());

@@ -183,7 +183,18 @@ impl AuthClient {
             form.push(("authentication_policies", &policies));
         }
         let request = self.in_own_name("/v2/oauth2/token/introspect").form(&form);
-        self.service.send(request).await.map_err(|error| without(token, error))
+        let answer: serde_json::Value =
+            self.service.send(request).await.map_err(|error| without(token, error))?;
+        // Without it the answer is no introspection, and no reason to turn anybody away.
+        if !answer["active"].is_boolean() {
+            return Err(self.malformed("an introspection does not say whether the token is active"));
+        }
+        serde_json::from_value(answer)
+            .map_err(|_| self.malformed("an introspection cannot be read"))
+    }
+
+    fn malformed(&self, reason: impl Into<String>) -> GlobusError {
+        GlobusError::Malformed { service: self.service.name(), reason: reason.into() }
     }
 
     /// A token with which `resource_server` can be asked on behalf of `token`'s owner.
@@ -208,10 +219,7 @@ impl AuthClient {
             .into_iter()
             .find(|granted| granted.resource_server == resource_server)
             .map(|granted| granted.access_token)
-            .ok_or_else(|| GlobusError::Malformed {
-                service: self.service.name(),
-                reason: format!("no dependent token for {resource_server}"),
-            })
+            .ok_or_else(|| self.malformed(format!("no dependent token for {resource_server}")))
     }
 
     /// Asks for a token of the gateway's own: shows whether its id and secret are accepted.

@@ -13,7 +13,10 @@ use crate::{
 };
 
 /// Globus Compute, when a service account is configured. Its tasks run on the current runtime.
-pub(super) fn compute(config: &Config) -> Result<Option<Compute>, ServeError> {
+///
+/// # Errors
+/// When its settings or secrets cannot be used.
+pub fn compute(config: &Config) -> Result<Option<Compute>, ServeError> {
     let settings = &config.globus_compute;
     let account = match (&settings.client_id, &settings.client_secret) {
         (Some(id), Some(secret)) => Some(account(id, secret)?),

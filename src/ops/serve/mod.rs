@@ -44,6 +44,8 @@ use crate::{
     workers::Workers,
 };
 
+pub use self::globus::compute;
+
 /// Connections that the admin listener serves at the same time.
 const ADMIN_CONNECTIONS: usize = 64;
 

@@ -166,7 +166,13 @@ fn check_policies(introspection: &Introspection, rules: &Rules) -> Result<(), De
             Some(_) => {}
         }
     }
-    Ok(())
+    // One that nobody asked about is none of ours, but a failure is no reason to let anybody in.
+    match introspection.policy_evaluations.iter().find(|(_, found)| !found.evaluation) {
+        Some((policy, _)) if !rules.policies.is_empty() => {
+            Err(Denial::policy_failed(policy, rules))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// User names end in rows, logs and pages. A second `@` would make the domain ambiguous.

@@ -112,6 +112,17 @@ fn each_check_refuses_with_its_reason_and_says_what_to_do() {
             true,
             &[POLICY, "/logout"],
         ),
+        (
+            with(
+                ada(),
+                "/policy_evaluations",
+                json!({POLICY: {"evaluation": true}, "another": {"evaluation": false}}),
+            ),
+            &all,
+            Reason::PolicyFailed,
+            true,
+            &["/logout"],
+        ),
         (with(ada(), "/policy_evaluations", Value::Null), &all, Reason::PolicyMissing, true, &[]),
         (ada(), &[GROUP], Reason::NotInDomainGroup, false, &["ada@anl.gov", "users of anl.gov"]),
         (ada(), &[ARGONNE_GROUP], Reason::NotInGroup, false, &["ada@anl.gov", "operators"]),
