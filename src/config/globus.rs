@@ -151,8 +151,9 @@ pub struct GlobusCompute {
     #[serde(with = "duration")]
     #[schemars(with = "DurationForm")]
     pub coalesce: Duration,
-    /// Requests that Globus allows one service account in ten seconds. Several instances with the
-    /// same account have to share: give each its part.
+    /// Requests that Globus allows one service account in ten seconds. What comes faster is gathered
+    /// for longer than `coalesce`: at 50 requests a second and a limit of 20, each waits about a third
+    /// of a second. Several instances with the same account have to share: give each its part.
     #[schemars(range(min = 5, max = 100_000))]
     pub requests_per_ten_seconds: u32,
 }
