@@ -54,7 +54,8 @@ def vllm_inference_function(parameters):
 
     def scheme(port):
         """Whether the server speaks TLS, which is found out by a handshake."""
-        known = os.environ.get("FIGW_MODEL_SCHEME")
+        remembered = f"FIGW_MODEL_SCHEME_{port}"
+        known = os.environ.get("FIGW_MODEL_SCHEME", os.environ.get(remembered))
         if known in ("http", "https"):
             return known
         context = ssl.create_default_context()
@@ -66,9 +67,11 @@ def vllm_inference_function(parameters):
             raise ConnectionError(f"no model answers at port {port}: {error}") from None
         try:
             with connection, context.wrap_socket(connection):
-                return "https"
+                found = "https"
         except OSError:  # also what `ssl` raises
-            return "http"
+            found = "http"
+        os.environ[remembered] = found  # for the next call in this worker's process
+        return found
 
     def model_session():
         session = requests.Session()

@@ -274,7 +274,7 @@ async fn an_answer_with_other_keys_is_read_as_far_as_it_goes() {
     document["dependent_tokens_cache_id"] = json!("af2d5979090a97536619e8fbad1ebd0a");
     document["policy_evaluations"][POLICY] =
         json!({"evaluation": true, "reason": null, "detail": {"checked": []}});
-    document["policy_evaluations"]["another"] = json!({"evaluation": false});
+    document["policy_evaluations"]["another"] = json!({"evaluation": true});
     document["identity_set_detail"] = json!([
         {"id": "somebody", "username": "x@gmail.com", "email": null, "organization": null},
         {"id": "id-of-ada@anl.gov", "username": "ada@anl.gov", "name": null,
