@@ -37,6 +37,9 @@ complete -c figw -n "__fish_figw_needs_command" -s h -l help -d 'Print help (see
 complete -c figw -n "__fish_figw_needs_command" -s V -l version -d 'Print version'
 complete -c figw -n "__fish_figw_needs_command" -f -a "serve" -d 'Run the gateway'
 complete -c figw -n "__fish_figw_needs_command" -f -a "migrate" -d 'Bring the database to this program\'s schema'
+complete -c figw -n "__fish_figw_needs_command" -f -a "backup" -d 'Make one backup, verify it, and apply retention'
+complete -c figw -n "__fish_figw_needs_command" -f -a "restore" -d 'Put a backup back'
+complete -c figw -n "__fish_figw_needs_command" -f -a "wal" -d 'PostgreSQL\'s write-ahead log: archive it, and bring it back'
 complete -c figw -n "__fish_figw_needs_command" -f -a "cluster" -d 'Clusters: the places that serve models'
 complete -c figw -n "__fish_figw_needs_command" -f -a "endpoint" -d 'Endpoints: models on clusters'
 complete -c figw -n "__fish_figw_needs_command" -f -a "federation" -d 'Federations: one model name for several endpoints'
@@ -48,6 +51,7 @@ complete -c figw -n "__fish_figw_needs_command" -f -a "token" -d 'Print an acces
 complete -c figw -n "__fish_figw_needs_command" -f -a "logout" -d 'Give the login\'s tokens back and remove them'
 complete -c figw -n "__fish_figw_needs_command" -f -a "generate" -d 'The files that surround a deployment'
 complete -c figw -n "__fish_figw_needs_command" -f -a "config" -d 'Check, show or convert the configuration'
+complete -c figw -n "__fish_figw_needs_command" -f -a "health" -d 'Say whether the gateway is well, as monitoring plugins do'
 complete -c figw -n "__fish_figw_needs_command" -f -a "doctor" -d 'Go through the production checklists'
 complete -c figw -n "__fish_figw_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c figw -n "__fish_figw_needs_command" -f -a "man" -d 'Write the manual pages to a directory'
@@ -65,20 +69,187 @@ complete -c figw -n "__fish_figw_using_subcommand serve" -s v -l verbose -d 'Say
 complete -c figw -n "__fish_figw_using_subcommand serve" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_using_subcommand serve" -s V -l version -d 'Print version'
-complete -c figw -n "__fish_figw_using_subcommand migrate" -l lock-wait -d 'How long to wait for another migration that is running' -r
+complete -c figw -n "__fish_figw_using_subcommand migrate" -l lock-wait -d 'How long to wait for another migration, or another backup, that is running' -r
 complete -c figw -n "__fish_figw_using_subcommand migrate" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
 complete -c figw -n "__fish_figw_using_subcommand migrate" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
 json\t'One JSON document with stable keys'"
 complete -c figw -n "__fish_figw_using_subcommand migrate" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c figw -n "__fish_figw_using_subcommand migrate" -l plan -d 'Print what would run, and change nothing'
+complete -c figw -n "__fish_figw_using_subcommand migrate" -l plan -d 'Print what would run and which tables it locks, and change nothing'
 complete -c figw -n "__fish_figw_using_subcommand migrate" -l check -d 'Exit with 1 unless the schema is exactly this program\'s; change nothing'
+complete -c figw -n "__fish_figw_using_subcommand migrate" -l no-backup -d 'Make no backup first'
 complete -c figw -n "__fish_figw_using_subcommand migrate" -s q -l quiet -d 'Say less on standard error'
 complete -c figw -n "__fish_figw_using_subcommand migrate" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c figw -n "__fish_figw_using_subcommand migrate" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_using_subcommand migrate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_using_subcommand migrate" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -l kind -d 'What to back up' -r -f -a "database\t'The database'
+config\t'The configuration'
+complete\t'Both'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -l lock-wait -d 'How long to wait for another run that works on the backups' -r
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -f -a "list" -d 'List the backups, oldest first, and whether each is good'
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -f -a "base" -d 'Copy the whole PostgreSQL server while it runs, for point-in-time recovery'
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -f -a "verify" -d 'Prove that backups are good: checksums, archives, and the rows of each table'
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -f -a "prune" -d 'Remove the backups that backup.keep does not keep'
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -f -a "drill" -d 'Restore the newest backup into a scratch database, by the clock'
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -f -a "sync" -d 'Upload what is missing off-site, and apply retention there'
+complete -c figw -n "__fish_figw_using_subcommand backup; and not __fish_seen_subcommand_from list base verify prune drill sync help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from list" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from list" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from list" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from list" -l local -d 'Leave out the off-site copies, and ask nobody for them'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from base" -l lock-wait -d 'How long to wait for another run that works on the backups' -r
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from base" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from base" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from base" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from base" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from base" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from base" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from base" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from base" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from verify" -l identity -d 'File with secret keys of age, besides those of backup.identities' -r -F
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from verify" -l lock-wait -d 'How long to wait for another run that works on the backups' -r
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from verify" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from verify" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from verify" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from verify" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from verify" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from prune" -l lock-wait -d 'How long to wait for another run that works on the backups' -r
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from prune" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from prune" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from prune" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from prune" -l dry-run -d 'Say of each backup why it stays or goes, and remove nothing'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from prune" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from prune" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from prune" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from prune" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from prune" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from drill" -l into -d 'An empty database to use instead: sqlite:PATH or postgres://…; it is emptied again' -r
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from drill" -l identity -d 'File with secret keys of age, besides those of backup.identities' -r -F
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from drill" -l lock-wait -d 'How long to wait for another run that works on the backups' -r
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from drill" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from drill" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from drill" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from drill" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from drill" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from drill" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from drill" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from drill" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -l lock-wait -d 'How long to wait for another run that works on the backups' -r
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -l dry-run -d 'Say what would be uploaded and removed, and change nothing'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the backups, oldest first, and whether each is good'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from help" -f -a "base" -d 'Copy the whole PostgreSQL server while it runs, for point-in-time recovery'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Prove that backups are good: checksums, archives, and the rows of each table'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Remove the backups that backup.keep does not keep'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from help" -f -a "drill" -d 'Restore the newest backup into a scratch database, by the clock'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from help" -f -a "sync" -d 'Upload what is missing off-site, and apply retention there'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand restore" -l into -d 'Database to fill: sqlite:PATH or postgres://… [default: the configuration\'s own]' -r
+complete -c figw -n "__fish_figw_using_subcommand restore" -l to-time -d 'Lay out a data directory from a base backup, which PostgreSQL then recovers to this moment with archived WAL; --into names the directory' -r
+complete -c figw -n "__fish_figw_using_subcommand restore" -l config-to -d 'Unpack the configuration that is in the backup, into a new or empty directory' -r -F
+complete -c figw -n "__fish_figw_using_subcommand restore" -l identity -d 'File with secret keys of age, besides those of backup.identities' -r -F
+complete -c figw -n "__fish_figw_using_subcommand restore" -l lock-wait -d 'How long to wait for another run that works on the backups' -r
+complete -c figw -n "__fish_figw_using_subcommand restore" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand restore" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand restore" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand restore" -l replace -d 'Replace what is in the database, after a question. Gateways must be drained before (PostgreSQL) or stopped (SQLite)'
+complete -c figw -n "__fish_figw_using_subcommand restore" -l no-safety-backup -d 'Make no backup of what is replaced'
+complete -c figw -n "__fish_figw_using_subcommand restore" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand restore" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand restore" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand restore" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand wal; and not __fish_seen_subcommand_from push fetch help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand wal; and not __fish_seen_subcommand_from push fetch help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand wal; and not __fish_seen_subcommand_from push fetch help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand wal; and not __fish_seen_subcommand_from push fetch help" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand wal; and not __fish_seen_subcommand_from push fetch help" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand wal; and not __fish_seen_subcommand_from push fetch help" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand wal; and not __fish_seen_subcommand_from push fetch help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand wal; and not __fish_seen_subcommand_from push fetch help" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand wal; and not __fish_seen_subcommand_from push fetch help" -f -a "push" -d 'Archive a file of WAL: PostgreSQL\'s `archive_command`'
+complete -c figw -n "__fish_figw_using_subcommand wal; and not __fish_seen_subcommand_from push fetch help" -f -a "fetch" -d 'Bring back an archived file of WAL: PostgreSQL\'s `restore_command`'
+complete -c figw -n "__fish_figw_using_subcommand wal; and not __fish_seen_subcommand_from push fetch help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from push" -l lock-wait -d 'How long to wait for another push' -r
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from push" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from push" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from push" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from push" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from push" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from push" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from push" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from push" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from fetch" -l identity -d 'File with secret keys of age, besides those of backup.identities' -r -F
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from fetch" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from fetch" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from fetch" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from fetch" -l recovery -d 'End with status 200 when anything but a missing file is the matter, so that PostgreSQL stops instead of ending recovery too early'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from fetch" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from fetch" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from fetch" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from fetch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from fetch" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from help" -f -a "push" -d 'Archive a file of WAL: PostgreSQL\'s `archive_command`'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from help" -f -a "fetch" -d 'Bring back an archived file of WAL: PostgreSQL\'s `restore_command`'
+complete -c figw -n "__fish_figw_using_subcommand wal; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
 complete -c figw -n "__fish_figw_using_subcommand cluster; and not __fish_seen_subcommand_from add list show set remove help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
 json\t'One JSON document with stable keys'"
@@ -636,19 +807,32 @@ complete -c figw -n "__fish_figw_using_subcommand logout" -s v -l verbose -d 'Sa
 complete -c figw -n "__fish_figw_using_subcommand logout" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_using_subcommand logout" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_using_subcommand logout" -s V -l version -d 'Print version'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
 json\t'One JSON document with stable keys'"
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -s q -l quiet -d 'Say less on standard error'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -s v -l verbose -d 'Say more on standard error; twice for everything'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -s y -l yes -d 'Answer every confirmation with yes'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -s V -l version -d 'Print version'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from globus-endpoint help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -f -a "cron" -d 'The jobs that make backups and prove them, for cron'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -l user -d 'Run the jobs as this user, in the form of /etc/cron.d [default: the form of a user\'s crontab]' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -s V -l version -d 'Print version'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l scheduler -d 'What starts the nodes' -r -f -a "pbs\t'PBS'
 slurm\t'Slurm'
 local\t'The endpoint\'s own machine'"
@@ -683,6 +867,7 @@ complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subc
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "cron" -d 'The jobs that make backups and prove them, for cron'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c figw -n "__fish_figw_using_subcommand config; and not __fish_seen_subcommand_from check show import-env help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
@@ -738,6 +923,25 @@ complete -c figw -n "__fish_figw_using_subcommand config; and __fish_seen_subcom
 complete -c figw -n "__fish_figw_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print the effective values, secrets masked'
 complete -c figw -n "__fish_figw_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "import-env" -d 'Turn a FIRST .env file into YAML on standard output'
 complete -c figw -n "__fish_figw_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand health" -l url -d 'Address of the gateway [default: as server.listen has it]' -r
+complete -c figw -n "__fish_figw_using_subcommand health" -l only -d 'Run this check only; repeatable' -r -f -a "gateway\t''
+database\t''
+backup\t''
+drill\t''"
+complete -c figw -n "__fish_figw_using_subcommand health" -l timeout -d 'How long to do so at most' -r
+complete -c figw -n "__fish_figw_using_subcommand health" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand health" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand health" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand health" -l deep -d 'Check what stands behind the gateway, too: the database, backups and drills'
+complete -c figw -n "__fish_figw_using_subcommand health" -l wait -d 'Look again and again until the result is OK or WARNING'
+complete -c figw -n "__fish_figw_using_subcommand health" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand health" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand health" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand health" -s V -l version -d 'Print version'
 complete -c figw -n "__fish_figw_using_subcommand doctor" -l stage -d 'Only the checks of one stage [default: all]' -r -f -a "pre\t'Before figw goes into production'
 post\t'Once it is in production'"
 complete -c figw -n "__fish_figw_using_subcommand doctor" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
@@ -773,23 +977,35 @@ complete -c figw -n "__fish_figw_using_subcommand man" -s v -l verbose -d 'Say m
 complete -c figw -n "__fish_figw_using_subcommand man" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_using_subcommand man" -s V -l version -d 'Print version'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "serve" -d 'Run the gateway'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "migrate" -d 'Bring the database to this program\'s schema'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "cluster" -d 'Clusters: the places that serve models'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "endpoint" -d 'Endpoints: models on clusters'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "federation" -d 'Federations: one model name for several endpoints'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "maintenance" -d 'Take a cluster out of service, and put it back'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "fixtures" -d 'The catalogue as files: FIRST\'s Django JSON or figw\'s own YAML'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "key" -d 'API keys for people and services without another login'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "login" -d 'Log in with Globus, in the browser'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "token" -d 'Print an access token, renewed if need be'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "logout" -d 'Give the login\'s tokens back and remove them'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "generate" -d 'The files that surround a deployment'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "config" -d 'Check, show or convert the configuration'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "doctor" -d 'Go through the production checklists'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "man" -d 'Write the manual pages to a directory'
-complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate cluster endpoint federation maintenance fixtures key login token logout generate config doctor completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "serve" -d 'Run the gateway'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "migrate" -d 'Bring the database to this program\'s schema'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "backup" -d 'Make one backup, verify it, and apply retention'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "restore" -d 'Put a backup back'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "wal" -d 'PostgreSQL\'s write-ahead log: archive it, and bring it back'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "cluster" -d 'Clusters: the places that serve models'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "endpoint" -d 'Endpoints: models on clusters'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "federation" -d 'Federations: one model name for several endpoints'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "maintenance" -d 'Take a cluster out of service, and put it back'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "fixtures" -d 'The catalogue as files: FIRST\'s Django JSON or figw\'s own YAML'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "key" -d 'API keys for people and services without another login'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "login" -d 'Log in with Globus, in the browser'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "token" -d 'Print an access token, renewed if need be'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "logout" -d 'Give the login\'s tokens back and remove them'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "generate" -d 'The files that surround a deployment'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "config" -d 'Check, show or convert the configuration'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "health" -d 'Say whether the gateway is well, as monitoring plugins do'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "doctor" -d 'Go through the production checklists'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "man" -d 'Write the manual pages to a directory'
+complete -c figw -n "__fish_figw_using_subcommand help; and not __fish_seen_subcommand_from serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from backup" -f -a "list" -d 'List the backups, oldest first, and whether each is good'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from backup" -f -a "base" -d 'Copy the whole PostgreSQL server while it runs, for point-in-time recovery'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from backup" -f -a "verify" -d 'Prove that backups are good: checksums, archives, and the rows of each table'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from backup" -f -a "prune" -d 'Remove the backups that backup.keep does not keep'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from backup" -f -a "drill" -d 'Restore the newest backup into a scratch database, by the clock'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from backup" -f -a "sync" -d 'Upload what is missing off-site, and apply retention there'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from wal" -f -a "push" -d 'Archive a file of WAL: PostgreSQL\'s `archive_command`'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from wal" -f -a "fetch" -d 'Bring back an archived file of WAL: PostgreSQL\'s `restore_command`'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "add" -d 'Add a cluster'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "list" -d 'List every cluster'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "show" -d 'Show one cluster in full'
@@ -815,6 +1031,7 @@ complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcomma
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "create" -d 'Make a key and show it, this once'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "list" -d 'List every key, without its text'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "revoke" -d 'Refuse a key from now on; running gateways follow within 5 seconds'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "cron" -d 'The jobs that make backups and prove them, for cron'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Check the configuration and every secret it refers to'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the effective values, secrets masked'

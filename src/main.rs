@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use figw::{
-    cli::{Cli, Context, Failure, Outcome},
+    cli::{Cli, Context, Failure, Outcome, wal},
     telemetry::logs,
 };
 
@@ -12,14 +11,18 @@ use figw::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    wal::stop_recovery_on_panic(std::env::args_os());
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(status) => return status,
+    };
     let verbosity = cli.global.verbosity();
+    let failure_status = cli.command.failure_status();
     match run(cli, verbosity) {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::NotGood) => ExitCode::FAILURE,
+        Ok(outcome) => ExitCode::from(outcome.exit_status()),
         Err(failure) => {
             logs::report_failure(&failure, verbosity.colors);
-            ExitCode::from(failure.exit_status())
+            ExitCode::from(failure_status(&failure))
         }
     }
 }

@@ -26,13 +26,24 @@ pub(crate) fn tls_config() -> rustls::ClientConfig {
 /// # Errors
 /// When the client cannot be set up.
 pub fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
+    builder(timeout).build()
+}
+
+/// As [`client`], but never through a proxy: for figw's own instances.
+///
+/// # Errors
+/// When the client cannot be set up.
+pub fn direct_client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
+    builder(timeout).no_proxy().build()
+}
+
+fn builder(timeout: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls_config())
         .user_agent(concat!("figw/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .timeout(timeout)
         .pool_idle_timeout(IDLE)
-        .build()
 }
 
 /// Writes an error with its causes, for logs and rows; transports hide the reason in the last one.

@@ -134,8 +134,8 @@ fn keys_that_depend_on_each_other_are_checked() {
             "config.yaml:10: globus_compute.streaming_public_url: must end with the host or the \
              port: functions add the path",
             "config.yaml:7: backup.keep: must keep at least one backup",
-            "config.yaml:8: backup.encrypt_to[0]: must be a public key that starts with age1, \
-             ssh-ed25519 or ssh-rsa",
+            "config.yaml:8: backup.encrypt_to[0]: must be a public key of age, age1…, as \
+             `age-keygen` prints it",
         ],
     );
 }
@@ -252,19 +252,19 @@ fn a_wrong_variable_is_named() {
 
 #[test]
 fn keys_that_do_nothing_yet_are_said_to() {
-    let host = Host::with_config("logging: {keep: 3}\nbackup: {keep: {last: 9}}\n");
+    let host = Host::with_config("logging: {keep: 3}\nrolling_restart: {stabilise: 9s}\n");
     let checked = host.check(&[]);
     assert_eq!(checked.status, 0);
     assert_eq!(
         checked.stderr,
         "warning: logging.keep is set, but this version does not act on it yet\n\
-         warning: backup is set, but this version does not act on it yet\n"
+         warning: rolling_restart is set, but this version does not act on it yet\n"
     );
     let quiet = host.run(&["-q", "config", "check", "--output", "json"], &[]);
     assert_eq!(quiet.stderr, "");
     let report: serde_json::Value = serde_json::from_str(&quiet.stdout).unwrap();
     assert_eq!(report["ok"], true);
-    assert_eq!(report["not_yet_in_effect"], serde_json::json!(["logging.keep", "backup"]));
+    assert_eq!(report["not_yet_in_effect"], serde_json::json!(["logging.keep", "rolling_restart"]));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::{GlobalArgs, Output};
 use crate::{
     config::{Config, Loaded, secret},
     domain::SecretSource,
-    ops::database,
+    ops::{database, health},
     store::{Store, StoreOptions},
 };
 
@@ -24,6 +24,20 @@ pub enum Outcome {
     Done,
     /// What was checked is not as it should be, and has been reported: exit status 1.
     NotGood,
+    /// The result of `health`, which has exit statuses of its own.
+    Health(health::State),
+}
+
+impl Outcome {
+    /// The exit status.
+    #[must_use]
+    pub const fn exit_status(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::NotGood => 1,
+            Self::Health(state) => state.exit_status(),
+        }
+    }
 }
 
 /// Why a command did not do its work, and with it its exit status.

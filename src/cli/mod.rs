@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, each with its arguments and a `run`.
 
 mod ask;
+pub mod backup;
 mod changes;
 pub mod cluster;
 pub mod completions;
@@ -14,23 +15,31 @@ mod endpoint_test;
 pub mod federation;
 pub mod fixtures;
 pub mod generate;
+pub mod health;
 pub mod key;
 pub mod login;
 pub mod logout;
 pub mod maintenance;
 pub mod man;
 pub mod migrate;
+mod progress;
+pub mod restore;
+mod restore_to_time;
 pub mod serve;
 mod table;
 pub mod token;
+pub mod wal;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use context::{Context, Failure, Outcome};
 
-use crate::telemetry::logs::{self, Verbosity};
+use crate::{
+    ops::health::State,
+    telemetry::logs::{self, Verbosity},
+};
 
 /// A production inference gateway, with its operator's tools, in one program.
 #[derive(Debug, Parser)]
@@ -42,6 +51,29 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// The exit status, once the help, the version or what is wrong has been printed.
+    pub fn read() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| {
+            // There is nobody left to tell when the output is gone.
+            let _ = error.print();
+            let is_wrong = error.exit_code() != 0;
+            // For a monitoring system every other status would have a meaning.
+            let lenient = Self::command().ignore_errors(true).try_get_matches().ok();
+            match lenient.as_ref().and_then(clap::ArgMatches::subcommand_name) {
+                Some("health") if is_wrong => ExitCode::from(State::Unknown.exit_status()),
+                Some("wal") if is_wrong && wal::asks_to_recover(std::env::args_os()) => {
+                    ExitCode::from(wal::STOP_RECOVERY)
+                }
+                _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+            }
+        })
+    }
 }
 
 /// Options that every command takes.
@@ -108,7 +140,28 @@ pub enum Command {
     /// Run the gateway
     Serve(serve::ServeArgs),
     /// Bring the database to this program's schema
+    ///
+    /// Before anything is changed, a backup of the database is made and verified. Each migration
+    /// runs in a transaction of its own: when one fails, the database is as it was before that
+    /// migration. On PostgreSQL none of them waits for a lock, or keeps others from using a table,
+    /// for longer than `migrate.lock_timeout`.
     Migrate(migrate::MigrateArgs),
+    /// Make one backup, verify it, and apply retention
+    ///
+    /// The backup appears in `backup.directory` under its name only when it is whole and has been
+    /// read back. Whatever goes wrong, earlier backups stay as they are. Secrets that the
+    /// configuration takes from variables or files are copied only when `backup.encrypt_to` is set.
+    Backup(backup::BackupArgs),
+    /// Put a backup back
+    ///
+    /// Into an empty database or a new file, unless --replace is given. Everything that can be
+    /// checked is checked before anything is touched: the manifest, the schema, the checksums, the
+    /// keys, the programs, the target. The old data stays in place until the new data is whole and
+    /// its rows have been counted; whoever interrupts a restore loses nothing.
+    Restore(restore::RestoreArgs),
+    /// PostgreSQL's write-ahead log: archive it, and bring it back
+    #[command(subcommand, after_long_help = wal::SETTING_UP)]
+    Wal(wal::WalCommand),
     /// Clusters: the places that serve models
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -150,6 +203,12 @@ pub enum Command {
     Generate(generate::GenerateCommand),
     /// Check, show or convert the configuration
     Config(config::ConfigArgs),
+    /// Say whether the gateway is well, as monitoring plugins do
+    ///
+    /// Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN; wrong usage and a wrong configuration
+    /// are UNKNOWN, too. The first line ends with performance data. With --quiet nothing is printed
+    /// while all is well, for cron.
+    Health(health::HealthArgs),
     /// Go through the production checklists
     Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell
@@ -167,6 +226,9 @@ impl Command {
         match self {
             Self::Serve(args) => args.run(context).await,
             Self::Migrate(args) => migrate::run(args, context).await,
+            Self::Backup(args) => args.run(context).await,
+            Self::Restore(args) => args.run(context).await,
+            Self::Wal(command) => command.run(context).await,
             Self::Cluster(command) => command.run(context).await,
             Self::Endpoint(command) => command.run(context).await,
             Self::Federation(command) => command.run(context).await,
@@ -178,9 +240,20 @@ impl Command {
             Self::Logout(args) => args.run(context).await,
             Self::Generate(command) => command.run(context).await,
             Self::Config(args) => args.run(context),
+            Self::Health(args) => args.run(context).await,
             Self::Doctor(args) => args.run(context).await,
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),
+        }
+    }
+
+    /// The exit status of a failure: `health` has an own one for all, and so has a recovery.
+    #[must_use]
+    pub const fn failure_status(&self) -> fn(&Failure) -> u8 {
+        match self {
+            Self::Health(_) => |_| State::Unknown.exit_status(),
+            Self::Wal(command) if command.is_recovery() => |_| wal::STOP_RECOVERY,
+            _ => Failure::exit_status,
         }
     }
 
@@ -194,7 +267,6 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_tree_is_consistent() {

@@ -54,7 +54,7 @@ impl Default for Database {
 /// Schemes of a database's URL.
 const DATABASE: &[&str] = &["sqlite:", "postgres://", "postgresql://"];
 /// Schemes of a URL that must be PostgreSQL.
-const POSTGRES: &[&str] = &["postgres://", "postgresql://"];
+pub(super) const POSTGRES: &[&str] = &["postgres://", "postgresql://"];
 /// Schemes of a Redis URL.
 const REDIS: &[&str] = &["redis://", "rediss://"];
 

@@ -11,7 +11,6 @@ const LATER: &[(&str, &str)] = &[
     ("logging.max_bytes", "log files"),
     ("logging.keep", "log files"),
     ("logging.prompts", "storing of prompts"),
-    ("backup", "`figw backup`"),
     ("instances", "`figw rolling-restart`"),
     ("rolling_restart", "`figw rolling-restart`"),
 ];
@@ -57,8 +56,8 @@ mod tests {
     #[test]
     fn what_is_set_is_listed() {
         let mut config = Config::default();
-        config.backup.keep.last = 9;
+        config.rolling_restart.stabilise *= 2;
         config.logging.keep = 1;
-        assert_eq!(config.not_yet_in_effect(), ["logging.keep", "backup"]);
+        assert_eq!(config.not_yet_in_effect(), ["logging.keep", "rolling_restart"]);
     }
 }

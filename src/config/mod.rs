@@ -36,7 +36,7 @@ pub use load::{Loaded, SEARCHED};
 pub use logging::{LogFormat, LogLevel, Logging, Prompts};
 pub use login::Login;
 pub use manual::manual;
-pub use operations::{Backup, Compression, Instance, Keep, RollingRestart};
+pub use operations::{Backup, Compression, Instance, Keep, Migrate, Objectives, RollingRestart};
 pub use problem::{ConfigError, Origin, Problem};
 pub use secret::{Secret, SecretError, SecretUrl};
 pub use server::{Server, Tls};
@@ -74,6 +74,8 @@ pub struct Config {
     pub logging: Logging,
     /// Where backups go and how long they are kept.
     pub backup: Backup,
+    /// How `figw migrate` goes about it.
+    pub migrate: Migrate,
     /// The figw processes of the fleet, for `figw rolling-restart`.
     pub instances: Vec<Instance>,
     /// How `figw rolling-restart` goes about it.
@@ -94,6 +96,14 @@ impl Config {
         self.logging.check(complaints);
         self.backup.check(complaints);
         operations::check_instances(&self.instances, complaints);
+    }
+
+    /// Every secret that is set.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Secret> {
+        let mut secrets = Vec::new();
+        self.clone().each_secret(&mut |_, secret| secrets.push(secret.clone()));
+        secrets
     }
 
     /// Visits every secret that is set, with its key.
@@ -130,6 +140,9 @@ impl Config {
         if let Some(url) = &mut self.backup.offsite_url {
             visit("backup.offsite_url", url.secret_mut());
         }
+        if let Some(url) = &mut self.backup.replication_url {
+            visit("backup.replication_url", url.secret_mut());
+        }
     }
 }
 
@@ -161,7 +174,7 @@ globus_compute:
   streaming_secret: *no
   credentials_overrides: {00000000-0000-4000-8000-000000000501: {client_id: a, client_secret: *no}}
 staging: {client_id: a, client_secret: *no}
-backup: {offsite_url: *no}
+backup: {offsite_url: *no, replication_url: *no}
 ";
         let loaded = Config::load_from(Some(("f".into(), yaml.as_bytes().to_vec())), []).unwrap();
         let missing = loaded.check_secrets().unwrap_err();

@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    database::POSTGRES,
     problem::Complaints,
     secret::SecretUrl,
-    units::{DurationForm, HttpUrl},
+    units::{DurationForm, HttpUrl, PositiveDurationForm},
 };
 use crate::domain::human::duration;
 
@@ -22,13 +23,50 @@ pub struct Backup {
     pub keep: Keep,
     /// How backups are compressed.
     pub compression: Compression,
-    /// Public keys (age or SSH) that backups are encrypted to; empty means not encrypted.
+    /// Public keys of age (`age1…`) that backups are encrypted to; empty means not encrypted.
     pub encrypt_to: Vec<String>,
-    /// Object store that receives a copy of each backup, such as `s3://bucket/prefix`.
+    /// Files with secret keys of age, as `age-keygen` writes them, for reading encrypted backups.
+    /// They need not be on the machine that makes the backups.
+    pub identities: Vec<PathBuf>,
+    /// Object store that receives a copy of each backup: `s3://bucket/prefix` or `file:///path`.
+    /// S3 takes its keys, region and endpoint from the usual `AWS_…` variables, or from the URL:
+    /// `?endpoint=http://host:9000&region=…&access_key_id=…&secret_access_key=…`. There, too,
+    /// `virtual_hosted=true` puts the bucket into the host's name, and `retry_for=1m` is how long
+    /// passing faults are retried. One prefix is for the backups of one database.
     pub offsite_url: Option<SecretUrl>,
+    /// How many backups of each kind are kept in the object store.
+    pub offsite_keep: Keep,
     /// Files and directories that belong to a backup of the configuration, besides the
     /// configuration file itself.
     pub config_paths: Vec<PathBuf>,
+    /// Directory of PostgreSQL's own programs (`pg_dump`, `pg_restore`, `pg_basebackup`); those
+    /// on the search path when it is not set.
+    pub postgres_bin: Option<PathBuf>,
+    /// The server for `figw backup base`, as a role that may replicate; `database.migration_url`
+    /// or else `database.url` when it is not set.
+    pub replication_url: Option<SecretUrl>,
+    /// What `figw backup drill` and `figw health` hold backups against.
+    pub objectives: Objectives,
+}
+
+/// How long a recovery may take, and how much it may lose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Objectives {
+    /// Recovery time objective: longest time to restore the newest backup.
+    #[serde(with = "duration")]
+    #[schemars(with = "PositiveDurationForm")]
+    pub rto: Duration,
+    /// Recovery point objective: greatest age of the newest backup.
+    #[serde(with = "duration")]
+    #[schemars(with = "PositiveDurationForm")]
+    pub rpo: Duration,
+}
+
+impl Default for Objectives {
+    fn default() -> Self {
+        Self { rto: Duration::from_hours(2), rpo: Duration::from_hours(1) }
+    }
 }
 
 impl Default for Backup {
@@ -38,8 +76,13 @@ impl Default for Backup {
             keep: Keep::default(),
             compression: Compression::default(),
             encrypt_to: Vec::new(),
+            identities: Vec::new(),
             offsite_url: None,
+            offsite_keep: Keep::default(),
             config_paths: Vec::new(),
+            postgres_bin: None,
+            replication_url: None,
+            objectives: Objectives::default(),
         }
     }
 }
@@ -62,6 +105,15 @@ pub struct Keep {
     pub yearly: u32,
 }
 
+impl Keep {
+    /// Whether the policy keeps nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { last, hourly, daily, weekly, monthly, yearly } = self;
+        [last, hourly, daily, weekly, monthly, yearly].iter().all(|n| **n == 0)
+    }
+}
+
 impl Default for Keep {
     fn default() -> Self {
         Self { last: 3, hourly: 24, daily: 7, weekly: 5, monthly: 12, yearly: 0 }
@@ -81,24 +133,46 @@ pub enum Compression {
 
 impl Backup {
     pub(super) fn check(&self, complaints: &mut Complaints) {
-        let Keep { last, hourly, daily, weekly, monthly, yearly } = self.keep;
-        if [last, hourly, daily, weekly, monthly, yearly].iter().all(|n| *n == 0) {
+        if self.keep.is_empty() {
             complaints.add("backup.keep", "must keep at least one backup");
+        }
+        if self.offsite_keep.is_empty() {
+            complaints.add("backup.offsite_keep", "must keep at least one backup");
         }
         if self.directory.as_os_str().is_empty() {
             complaints.add("backup.directory", "must name a directory");
         }
         for (index, key) in self.encrypt_to.iter().enumerate() {
-            if !["age1", "ssh-ed25519 ", "ssh-rsa "].iter().any(|start| key.starts_with(start)) {
+            if key.parse::<age::x25519::Recipient>().is_err() {
                 complaints.add(
                     &format!("backup.encrypt_to[{index}]"),
-                    "must be a public key that starts with age1, ssh-ed25519 or ssh-rsa",
+                    "must be a public key of age, age1…, as `age-keygen` prints it",
                 );
             }
         }
         if let Some(url) = &self.offsite_url {
-            complaints.add_unless_url(url, &["s3://", "https://", "gs://", "az://", "file://"]);
+            complaints.add_unless_url(url, &["s3://", "file://"]);
         }
+        if let Some(url) = &self.replication_url {
+            complaints.add_unless_url(url, POSTGRES);
+        }
+    }
+}
+
+/// How `figw migrate` changes a database that is in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Migrate {
+    /// PostgreSQL: longest time that a migration waits for a lock on a table, or keeps others from
+    /// using one. A migration that would take longer is undone.
+    #[serde(with = "duration")]
+    #[schemars(with = "PositiveDurationForm")]
+    pub lock_timeout: Duration,
+}
+
+impl Default for Migrate {
+    fn default() -> Self {
+        Self { lock_timeout: Duration::from_secs(5) }
     }
 }
 

@@ -19,6 +19,7 @@ pub fn options(config: &Config) -> Result<StoreOptions, SecretError> {
         max_connections: database.max_connections as usize,
         connect_timeout: database.connect_timeout,
         statement_timeout: database.statement_timeout,
+        lock_timeout: config.migrate.lock_timeout,
     })
 }
 

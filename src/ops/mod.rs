@@ -1,7 +1,15 @@
 //! What the commands do.
 
+mod anew;
+pub mod backup;
+pub mod cron;
 pub mod database;
 pub mod doctor;
+pub mod drill;
 pub mod globus;
+pub mod health;
 pub mod login;
+pub mod recovery;
+pub mod restore;
 pub mod serve;
+pub mod shell;

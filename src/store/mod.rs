@@ -2,6 +2,7 @@
 
 mod batches;
 mod edit;
+pub mod locks;
 pub mod migrate;
 mod options;
 mod postgres;
@@ -21,11 +22,12 @@ use uuid::Uuid;
 use crate::domain::{AccessRow, ApiKey, Cluster, Endpoint, Federation, UsageRow};
 
 pub use batches::{Admission, BatchStore, LONGEST_LIST, MOST_CLAIMED};
-pub use options::StoreOptions;
+pub use options::{Location, StoreOptions};
+pub use postgres::{MIGRATION_LOCK, PostgresUrl, Session, explain};
+pub use schema::{is_newer, is_older};
+pub use sqlite::newest_migration;
 pub use tasks::TaskStore;
 pub use writer::{RowWriter, WriterOptions, WriterState};
-
-use options::Location;
 
 /// Opens the database that the URL's scheme names. PostgreSQL is not connected to before it is
 /// needed; an SQLite file is created (mode 0600) when it is missing.
@@ -34,7 +36,18 @@ use options::Location;
 /// [`StoreError::Invalid`] when the URL makes no sense, [`StoreError::Failed`] when the SQLite file
 /// cannot be opened.
 pub async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(match options.location()? {
+    open_location(options.location()?, options).await
+}
+
+/// Opens this database as the options have it, whatever their URLs are.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_location(
+    location: Location,
+    options: &StoreOptions,
+) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match location {
         Location::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path, options).await?),
         Location::Postgres(url) => Arc::new(postgres::Postgres::open(&url, options)?),
     })

@@ -19,22 +19,53 @@ pub struct StoreOptions {
     pub connect_timeout: Duration,
     /// How long one operation may take.
     pub statement_timeout: Duration,
+    /// PostgreSQL only: how long a migration may wait for a lock on a table, or keep others from
+    /// using one.
+    pub lock_timeout: Duration,
 }
 
 /// A database's URL, understood.
 #[derive(Debug, Clone)]
-pub(super) enum Location {
+pub enum Location {
+    /// An SQLite file.
     Sqlite(PathBuf),
+    /// A PostgreSQL database.
     Postgres(Box<PostgresUrl>),
 }
 
+impl Location {
+    /// Reads a database's URL; `key` names it in the error.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when the URL makes no sense.
+    pub fn parse(url: &SecretString, key: &str) -> Result<Self, StoreError> {
+        locate(url, key)
+    }
+
+    /// The URL without its password.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Self::Postgres(url) => url.describe(),
+        }
+    }
+}
+
 impl StoreOptions {
-    pub(super) fn location(&self) -> Result<Location, StoreError> {
+    /// Where the gateway's database is.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when the URL makes no sense.
+    pub fn location(&self) -> Result<Location, StoreError> {
         locate(&self.url, "database.url")
     }
 
-    /// Where migrations run.
-    pub(super) fn migration_location(&self) -> Result<Location, StoreError> {
+    /// The database itself and no pooler before it: where migrations, backups and restores work.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when a URL makes no sense.
+    pub fn migration_location(&self) -> Result<Location, StoreError> {
         match (&self.migration_url, self.location()?) {
             (Some(url), Location::Postgres(_)) => match locate(url, "database.migration_url")? {
                 Location::Sqlite(_) => Err(StoreError::Invalid(

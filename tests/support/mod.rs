@@ -18,6 +18,8 @@
     reason = "a broken test support must end the test loudly"
 )]
 
+pub mod backup_site;
+pub mod backups;
 pub mod client;
 pub mod fake;
 pub mod gateway;
@@ -25,6 +27,7 @@ pub mod globus;
 pub mod globus_auth;
 pub mod load;
 pub mod login_server;
+pub mod object_store;
 pub mod person;
 pub mod postgres;
 pub mod python;

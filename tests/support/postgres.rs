@@ -9,6 +9,7 @@
 
 use std::{
     fs,
+    io::Write,
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -23,6 +24,7 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct Postgres {
     directory: TempDir,
+    data: PathBuf,
     bin: PathBuf,
     port: u16,
     server: Option<Child>,
@@ -39,6 +41,11 @@ pub struct PgBouncer {
 impl Postgres {
     /// Makes a cluster and starts it.
     pub fn start_new() -> Self {
+        Self::start_new_with(&[])
+    }
+
+    /// Makes a cluster with these lines in its configuration, and starts it.
+    pub fn start_new_with(settings: &[(&str, &str)]) -> Self {
         let directory = private_directory();
         let bin = newest_bin();
         let data = directory.path().join("data");
@@ -54,16 +61,36 @@ impl Postgres {
         ]);
         initdb.args(["--no-sync"]).stdout(Stdio::null());
         assert!(initdb.status().expect("initdb starts").success(), "initdb failed");
-        let mut postgres = Self { directory, bin, port: free_port(), server: None };
+        let lines = settings.iter().map(|(name, value)| format!("{name} = '{value}'\n"));
+        let conf = fs::File::options().append(true).open(data.join("postgresql.conf"));
+        let mut conf = conf.expect("postgresql.conf");
+        conf.write_all(lines.collect::<String>().as_bytes()).expect("settings");
+        Self::start_in(directory, data)
+    }
+
+    /// Starts a server in a data directory that is there, such as a restored one. Everything ends
+    /// with this value, but for the data.
+    pub fn start_existing(data: &Path) -> Self {
+        Self::start_in(private_directory(), data.to_owned())
+    }
+
+    fn start_in(directory: TempDir, data: PathBuf) -> Self {
+        let mut postgres =
+            Self { directory, data, bin: newest_bin(), port: free_port(), server: None };
         postgres.start();
         postgres
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Starts the stopped server again, on the same port.
     pub fn start(&mut self) {
         let log = fs::File::create(self.directory.path().join("log")).expect("a log file");
         let mut server = as_service_user(&self.bin.join("postgres"));
-        server.arg("-D").arg(self.directory.path().join("data"));
+        server.arg("-D").arg(&self.data);
         server.args(["-p", &self.port.to_string()]);
         server.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
         self.server = Some(server.stdout(Stdio::null()).stderr(log).spawn().expect("starts"));
@@ -84,6 +111,11 @@ impl Postgres {
         self.end("QUIT");
     }
 
+    /// Ends it as a power failure does.
+    pub fn crash(&mut self) {
+        self.end("KILL");
+    }
+
     fn end(&mut self, signal: &str) {
         if let Some(mut server) = self.server.take() {
             let pid = server.id().to_string();
@@ -99,7 +131,8 @@ impl Postgres {
         probe.status().is_ok_and(|status| status.success())
     }
 
-    fn log(&self) -> String {
+    /// What it has written into its log since it was started last.
+    pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
@@ -180,16 +213,16 @@ pub fn psql(url: &str, statement: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Readable by the user the server runs as.
-fn private_directory() -> TempDir {
+/// A directory that the user may use whom the server runs as.
+pub fn private_directory() -> TempDir {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let open = fs::Permissions::from_mode(0o777);
     fs::set_permissions(directory.path(), open).expect("permissions");
     directory
 }
 
-/// PostgreSQL refuses to run as root: root's tests run it as `postgres`.
-fn as_service_user(program: &Path) -> Command {
+/// A program of PostgreSQL's, which refuses to run as root: root's tests run it as `postgres`.
+pub fn as_service_user(program: &Path) -> Command {
     let id = Command::new("id").arg("-u").output().expect("id runs");
     if id.stdout.trim_ascii() != b"0" {
         return Command::new(program);
@@ -200,7 +233,7 @@ fn as_service_user(program: &Path) -> Command {
     command
 }
 
-fn newest_bin() -> PathBuf {
+pub fn newest_bin() -> PathBuf {
     let installed = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
     let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
     let newest = installed.filter_map(|entry| Some(entry.ok()?.path())).max_by_key(version);

@@ -29,6 +29,7 @@ pub fn options(url: &str) -> StoreOptions {
         max_connections: 4,
         connect_timeout: Duration::from_secs(2),
         statement_timeout: Duration::from_secs(5),
+        lock_timeout: Duration::from_secs(5),
     }
 }
 

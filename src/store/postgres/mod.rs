@@ -9,6 +9,7 @@ mod error;
 mod keys;
 pub(super) mod migrations;
 mod rows;
+mod session;
 mod tasks;
 mod tls;
 mod url;
@@ -23,7 +24,11 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use self::error::{Trouble, explain_pool};
-pub(super) use self::url::PostgresUrl;
+pub use self::{
+    migrations::LOCK as MIGRATION_LOCK,
+    session::{Session, explain},
+    url::PostgresUrl,
+};
 use super::{
     CatalogData, CatalogEdit, RowBatch, SchemaState, Store, StoreError, StoreOptions, schema,
 };

@@ -1,6 +1,10 @@
 //! `postgres://…`, with libpq's meaning of `sslmode`.
 
-use std::path::PathBuf;
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStringExt,
+    path::PathBuf,
+};
 
 use tokio_postgres::{
     Config,
@@ -11,7 +15,7 @@ use crate::store::StoreError;
 
 /// A PostgreSQL URL, understood. Its `Debug` output is free of the password.
 #[derive(Debug, Clone)]
-pub(in crate::store) struct PostgresUrl {
+pub struct PostgresUrl {
     pub(super) config: Config,
     pub(super) trust: Trust,
 }
@@ -64,7 +68,8 @@ impl PostgresUrl {
     }
 
     /// The URL without its password and parameters.
-    pub(in crate::store) fn describe(&self) -> String {
+    #[must_use]
+    pub fn describe(&self) -> String {
         let hosts: Vec<_> = self
             .config
             .get_hosts()
@@ -84,6 +89,100 @@ impl PostgresUrl {
         format!("postgres://{user}{}/{database}", hosts.join(","))
     }
 }
+
+impl PostgresUrl {
+    /// Another database on the same server, as the same user.
+    #[must_use]
+    pub fn with_database(&self, name: &str) -> Self {
+        let mut other = self.clone();
+        other.config.dbname(name);
+        other
+    }
+
+    /// The same database, for sessions that the server's lists show under this name.
+    #[must_use]
+    pub fn named(&self, application: &str) -> Self {
+        let mut other = self.clone();
+        other.config.application_name(application);
+        other
+    }
+
+    /// The name that its sessions have in the server's lists: `figw`, unless the URL says
+    /// otherwise.
+    #[must_use]
+    pub fn application_name(&self) -> &str {
+        self.config.get_application_name().unwrap_or_default()
+    }
+
+    /// Whether the other URL leads to the same database, as far as one can tell from the two.
+    #[must_use]
+    pub fn is_same_database(&self, other: &Self) -> bool {
+        let place = |url: &Self| {
+            let text = url.describe();
+            text.split_once('@').map_or_else(
+                || text.trim_start_matches("postgres://").to_owned(),
+                |(_, place)| place.to_owned(),
+            )
+        };
+        place(self) == place(other)
+    }
+
+    /// The database's name.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        self.config.get_dbname().or(self.config.get_user()).unwrap_or_default()
+    }
+
+    /// What PostgreSQL's own programs read from their environment to make the same connection
+    /// (<https://www.postgresql.org/docs/current/libpq-envars.html>). Holds the password.
+    #[must_use]
+    pub fn client_environment(&self) -> Vec<(&'static str, OsString)> {
+        let hosts: Vec<OsString> = self
+            .config
+            .get_hosts()
+            .iter()
+            .map(|host| match host {
+                Host::Tcp(name) => name.into(),
+                Host::Unix(path) => path.into(),
+            })
+            .collect();
+        let ports: Vec<OsString> =
+            self.config.get_ports().iter().map(|port| port.to_string().into()).collect();
+        let addresses: Vec<OsString> =
+            self.config.get_hostaddrs().iter().map(|ip| ip.to_string().into()).collect();
+        let mut variables = vec![
+            ("PGAPPNAME", self.application_name().into()),
+            ("PGDATABASE", self.database().into()),
+        ];
+        for (name, values) in [("PGHOST", hosts), ("PGPORT", ports), ("PGHOSTADDR", addresses)] {
+            if !values.is_empty() {
+                variables.push((name, values.join(OsStr::new(","))));
+            }
+        }
+        if let Some(user) = self.config.get_user() {
+            variables.push(("PGUSER", user.into()));
+        }
+        if let Some(password) = self.config.get_password() {
+            variables.push(("PGPASSWORD", OsString::from_vec(password.to_vec())));
+        }
+        let mode = match (&self.trust, self.config.get_ssl_mode()) {
+            (Trust::Verified(_), _) => "verify-full",
+            (Trust::Anyone, SslMode::Disable) => "disable",
+            (Trust::Anyone, SslMode::Require) => "require",
+            (Trust::Anyone, _) => "prefer",
+        };
+        variables.push(("PGSSLMODE", mode.into()));
+        if let Trust::Verified(authorities) = &self.trust {
+            let authorities = authorities.clone().unwrap_or_else(|| SYSTEM_AUTHORITIES.into());
+            variables.push(("PGSSLROOTCERT", authorities.into()));
+        }
+        variables
+    }
+}
+
+/// Where Debian and its kin keep the system's trusted certificates; libpq before 16 cannot ask for
+/// them by name.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The query string starts after the credentials: a password may hold a `?`.
 fn split_query(url: &str) -> (&str, &str) {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use refinery::{Runner, SchemaVersion, Target};
+use refinery::{Migration, Runner, Target};
 use rusqlite::Connection;
 
 use super::{
@@ -18,8 +18,8 @@ use super::{
     connection::{self, blocking, describe},
 };
 use crate::store::{
-    SchemaState, StoreError,
-    migrate::Migrator,
+    StoreError,
+    migrate::{Migrator, Refused, Step},
     schema::{self, APPLIED, Applied},
 };
 
@@ -38,11 +38,11 @@ pub(in crate::store) fn applied(connection: &Connection) -> Result<Vec<Applied>,
     })
 }
 
-/// Where the schema of the file stands, without creating the file.
-pub(in crate::store) async fn state(
+/// What ran on the file, without creating it.
+pub(in crate::store) async fn seen(
     path: PathBuf,
     patience: Duration,
-) -> Result<SchemaState, StoreError> {
+) -> Result<Vec<Applied>, StoreError> {
     let target = describe(&path);
     let seen = blocking(&target, move || {
         if path.exists() {
@@ -51,7 +51,7 @@ pub(in crate::store) async fn state(
             Ok(Vec::new())
         }
     });
-    Ok(schema::state(&schema::sqlite(), &seen.await?))
+    seen.await
 }
 
 /// An SQLite file being migrated.
@@ -99,10 +99,6 @@ impl SqliteMigrator {
 
 #[async_trait::async_trait]
 impl Migrator for SqliteMigrator {
-    fn runner(&self) -> Runner {
-        schema::sqlite()
-    }
-
     fn target(&self) -> &str {
         &self.target
     }
@@ -129,16 +125,14 @@ impl Migrator for SqliteMigrator {
         self.with_connection(|connection| applied(connection)).await
     }
 
-    async fn run_to(&mut self, version: SchemaVersion) -> Result<(), StoreError> {
+    async fn run(&mut self, all: &[Migration], step: &Step) -> Result<(), Refused> {
+        let runner = Runner::new(all).set_target(Target::Version(step.version));
         let target = self.target.clone();
-        self.with_connection(move |connection| {
-            let runner = schema::sqlite().set_target(Target::Version(version));
-            runner
-                .run(connection)
-                .map(drop)
-                .map_err(|e| StoreError::Failed { target, reason: schema::explain(&e) }.into())
-        })
-        .await
+        let applied = self.with_connection(move |connection| {
+            let applied = runner.run(connection).map(drop);
+            applied.map_err(|e| StoreError::Failed { target, reason: schema::explain(&e) }.into())
+        });
+        Ok(applied.await?)
     }
 }
 

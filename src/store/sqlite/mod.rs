@@ -33,6 +33,16 @@ pub(super) struct Sqlite {
     patience: Duration,
 }
 
+/// The newest migration that the file has seen, such as `V4__tasks`; none when figw has never
+/// migrated it.
+///
+/// # Errors
+/// What SQLite said, on one line.
+pub fn newest_migration(connection: &Connection) -> Result<Option<String>, String> {
+    let applied = migrations::applied(connection).map_err(|error| error.to_string())?;
+    Ok(applied.last().map(schema::Applied::label))
+}
+
 /// What can go wrong inside a job.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {

@@ -1,0 +1,65 @@
+//! `figw generate cron`: the jobs that make backups and prove them.
+
+use std::env;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+
+use crate::{
+    cli::{Context, Failure, Outcome},
+    ops::cron::Crontab,
+};
+
+/// Arguments of `generate cron`.
+#[derive(Debug, Args)]
+pub struct CronArgs {
+    /// Run the jobs as this user, in the form of /etc/cron.d [default: the form of a user's crontab]
+    #[arg(long, value_name = "NAME", value_parser = user_name)]
+    user: Option<String>,
+}
+
+fn user_name(name: &str) -> Result<String, String> {
+    let is_fit = |c: char| c.is_ascii_alphanumeric() || "._-$".contains(c);
+    if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(is_fit) {
+        Ok(name.to_owned())
+    } else {
+        Err("must be the name of a user".to_owned())
+    }
+}
+
+impl CronArgs {
+    /// Prints the crontab.
+    ///
+    /// # Errors
+    /// When the configuration is wrong, or a path cannot be written into a crontab.
+    pub fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        let loaded = context.config()?;
+        let file = loaded.path.map(|path| {
+            path.canonicalize().with_context(|| format!("cannot find {} again", path.display()))
+        });
+        let program = env::current_exe().context("cannot tell where this program is")?;
+        let directory = env::current_dir().context("cannot tell the working directory")?;
+        let variables = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let search = env::var_os("PATH");
+        let file = file.transpose()?;
+        let crontab =
+            Crontab::new(program, &loaded.config, file, directory, search.as_deref(), variables);
+        let crontab = Crontab { user: self.user, ..crontab };
+        let text = crontab.render().map_err(Failure::usage)?;
+        if crontab.is_postgres && crontab.tools.is_none() {
+            tracing::warn!(
+                "pg_dump is not on the search path: install postgresql-client (Debian's name) or set \
+                 backup.postgres_bin, and generate again"
+            );
+        }
+        if !crontab.variables.is_empty() {
+            tracing::warn!(
+                "cron does not have {}: see the remark in the crontab",
+                crontab.variables.join(", ")
+            );
+        }
+        context.print(&json!({ "crontab": text }), text.trim_end())?;
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,209 @@
+//! The archive of WAL off-site: what is missing there is uploaded, and what no base backup there
+//! needs is removed.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path as FilePath, PathBuf},
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::path::{Path, PathPart};
+use walkdir::WalkDir;
+
+use super::{
+    super::{
+        Backups, blocking,
+        error::BackupError,
+        manifest::Manifest,
+        meter::Meter,
+        wal::{Archived, WalName},
+    },
+    place::Place,
+    transfer::Expected,
+};
+
+/// The archive's directory, here and there.
+const WAL: &str = "wal";
+
+/// What was done for the archive of WAL.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct WalDone {
+    pub(super) uploaded: usize,
+    pub(super) removed: usize,
+}
+
+/// The position in the log of an archived file, which sorts by time whatever the timeline; none
+/// when its name holds none, as a timeline's history.
+fn position(file_name: &str) -> Option<&str> {
+    const TIMELINE: usize = 8;
+    const SEGMENT: usize = 24;
+    let segment = file_name.get(..SEGMENT)?;
+    segment.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| &segment[TIMELINE..])
+}
+
+/// Whether no recovery that begins with the segment `needed_from` asks for the file.
+fn is_too_old(file_name: &str, needed_from: Option<&str>) -> bool {
+    match (position(file_name), needed_from.and_then(position)) {
+        (Some(this), Some(first)) => this < first,
+        _ => false,
+    }
+}
+
+/// The first segment that any of these copies needs; none stands for one that is not whole. No
+/// answer means that all WAL is needed: there is no base backup, or nobody knows what one needs.
+fn needed_from<'a>(staying: impl IntoIterator<Item = Option<&'a Manifest>>) -> Option<String> {
+    let mut first: Option<String> = None;
+    for manifest in staying {
+        let Some(base) = &manifest?.base else { continue };
+        let this = position(&base.start_wal)?;
+        if first.as_deref().and_then(position).is_none_or(|first| this < first) {
+            first = Some(base.start_wal.clone());
+        }
+    }
+    first
+}
+
+/// A file of the local archive.
+struct Segment {
+    path: PathBuf,
+    /// Its path in the archive.
+    name: Vec<String>,
+    bytes: u64,
+}
+
+impl Segment {
+    fn key(&self, place: &Place) -> Path {
+        let archive = place.prefix.clone().join(WAL);
+        self.name.iter().fold(archive, |path, part| path.join(PathPart::from(part.as_str())))
+    }
+}
+
+/// What is archived here; names that begin with a dot are not archived yet.
+fn local_segments(archive: &FilePath) -> Vec<Segment> {
+    let is_hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
+    let walk = WalkDir::new(archive).min_depth(1).sort_by_file_name().into_iter();
+    let walk = walk.filter_entry(|entry| !is_hidden(entry.file_name()));
+    // What retention removes meanwhile need not be uploaded.
+    let files = walk.filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
+    files
+        .filter_map(|entry| {
+            let relative = entry.path().strip_prefix(archive).ok()?;
+            let name = relative.iter().map(|part| part.to_str().map(str::to_owned));
+            Some(Segment {
+                name: name.collect::<Option<_>>()?,
+                bytes: entry.metadata().ok()?.len(),
+                path: entry.into_path(),
+            })
+        })
+        .collect()
+}
+
+impl Backups {
+    /// Uploads archived WAL that is missing there, and removes what none of the copies needs.
+    pub(super) async fn sync_wal(
+        &self,
+        place: &Place,
+        staying: impl IntoIterator<Item = Option<&Manifest>>,
+        dry_run: bool,
+    ) -> Result<WalDone, BackupError> {
+        let archive = self.repository().directory().join(WAL);
+        let local = blocking(move || Ok(local_segments(&archive))).await?;
+        let remote = place.list_wal().await?;
+        let needed_from = needed_from(staying);
+        let needed_from = needed_from.as_deref();
+        let mut done = WalDone::default();
+        for segment in &local {
+            let key = segment.key(place);
+            let is_there = remote.get(&key) == Some(&segment.bytes);
+            let name = segment.name.last().map(String::as_str).unwrap_or_default();
+            if is_there || is_too_old(name, needed_from) {
+                continue;
+            }
+            done.uploaded += 1;
+            if !dry_run {
+                let expected = Expected { bytes: segment.bytes, sha256: None };
+                place.upload(&segment.path, &key, &expected, &self.meter).await?;
+            }
+        }
+        let old: Vec<Path> = remote
+            .into_keys()
+            .filter(|key| key.filename().is_some_and(|name| is_too_old(name, needed_from)))
+            .collect();
+        done.removed = old.len();
+        if !dry_run {
+            place.remove_objects(old).await?;
+        }
+        Ok(done)
+    }
+}
+
+impl Place {
+    /// Brings the archived file of this name into a directory, sealed as it is. None when it is not
+    /// there.
+    pub(in crate::ops::backup) async fn bring_wal(
+        &self,
+        name: &WalName,
+        to: &FilePath,
+    ) -> Result<Option<Archived>, BackupError> {
+        // A disk that is not mounted must not be taken for one that lacks the file.
+        if let Some(directory) = &self.directory
+            && !directory.is_dir()
+        {
+            return Err(BackupError::failed(format!("{self} is away; is its disk mounted?")));
+        }
+        let prefix = self.prefix.clone().join(WAL).join(name.directory());
+        let mut listed = self.store.list(Some(&prefix));
+        while let Some(object) = listed.next().await {
+            let object = object.map_err(|error| self.failed("list", &error))?;
+            let file = object.location.filename().unwrap_or_default();
+            if let Some((of, archived)) = Archived::parse(to, file)
+                && of == *name
+            {
+                let expected = Expected { bytes: object.size, sha256: None };
+                let meter = Meter::default();
+                self.download(&object.location, &archived.path, &expected, &meter).await?;
+                return Ok(Some(archived));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn list_wal(&self) -> Result<BTreeMap<Path, u64>, BackupError> {
+        let prefix = self.prefix.clone().join(WAL);
+        let listed = self.store.list(Some(&prefix)).map_ok(|object| (object.location, object.size));
+        listed.try_collect().await.map_err(|error| self.failed("list", &error))
+    }
+
+    /// Removes objects. One that is gone already is fine.
+    pub(super) async fn remove_objects(&self, keys: Vec<Path>) -> Result<(), BackupError> {
+        let mut removing = self.store.delete_stream(stream::iter(keys).map(Ok).boxed());
+        while let Some(removed) = removing.next().await {
+            match removed {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(self.failed("remove objects from", &error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_segments_before_the_first_needed_one_are_too_old() {
+        let first = Some("000000020000000000000009");
+        for (name, too_old) in [
+            ("000000010000000000000008-aa.zst", true),
+            ("000000010000000000000009-aa.zst", false),
+            ("000000030000000000000008.partial-aa.zst", true),
+            ("000000010000000000000008.00000028.backup-aa.zst", true),
+            ("00000002.history-aa.zst", false),
+            ("system-identifier", false),
+        ] {
+            assert_eq!(is_too_old(name, first), too_old, "{name}");
+            assert!(!is_too_old(name, None), "{name}");
+        }
+    }
+}

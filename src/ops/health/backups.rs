@@ -1,0 +1,164 @@
+//! What a disaster would cost now: the age of the newest good backup, and of the newest proof that
+//! one can be restored.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Finding, Measure, State, Subject};
+use crate::{
+    config::Backup,
+    ops::{
+        backup::{blocking, manifest::Manifest, repository::Repository},
+        drill::{self, DrillReport},
+    },
+};
+
+/// How old the newest drill may be: a monthly one, with some days to spare.
+const DRILL_AGE: Duration = Duration::from_hours(35 * 24);
+
+/// The age of the newest good backup with a database in it.
+pub(super) async fn age(subject: &Subject) -> Option<Finding> {
+    let settings = &subject.config.backup;
+    let repository = Repository::at(&settings.directory);
+    let newest = blocking(move || repository.newest(Manifest::is_for_recovery)).await;
+    Some(match newest {
+        Ok(Some((stored, manifest))) => {
+            judge_age(&stored.id, since(manifest.moment), settings.objectives.rpo)
+                .since(Some(manifest.moment))
+        }
+        Ok(None) => Finding::new(State::Critical, none(settings)),
+        Err(error) => Finding::new(State::Unknown, error.to_string()),
+    })
+}
+
+/// What to say when there is no backup: who never wanted one learns how to say so.
+fn none(settings: &Backup) -> String {
+    let directory = settings.directory.display();
+    if *settings == Backup::default() && !settings.directory.exists() {
+        return format!(
+            "no backup at all: {directory} does not exist and the section backup is not configured; \
+             set backup.directory and let cron run `figw backup` (see `figw generate cron`), or name \
+             the checks that matter here with --only"
+        );
+    }
+    format!("no good backup of the database in {directory}; make one with `figw backup`")
+}
+
+fn judge_age(id: &str, age: Duration, rpo: Duration) -> Finding {
+    let (state, remedy) = if age <= rpo {
+        (State::Ok, "")
+    } else {
+        let state = if age <= rpo * 2 { State::Warning } else { State::Critical };
+        (state, "; look why `figw backup` does not run or fails")
+    };
+    let evidence = format!(
+        "newest backup {id} is {} old, {} allowed{remedy}",
+        humantime::format_duration(Duration::from_secs(age.as_secs())),
+        humantime::format_duration(rpo),
+    );
+    Finding::new(state, evidence).measuring([Measure {
+        name: "backup_age",
+        value: whole(age),
+        warning: Some(rpo.as_secs_f64()),
+        critical: Some((rpo * 2).as_secs_f64()),
+    }])
+}
+
+/// The age and outcome of the newest drill.
+pub(super) async fn drill(subject: &Subject) -> Option<Finding> {
+    let settings = &subject.config.backup;
+    let repository = Repository::at(&settings.directory);
+    Some(match blocking(move || drill::last(&repository)).await {
+        Ok(Some(drill)) => {
+            judge_drill(&drill, since(drill.started_at), settings).since(Some(drill.started_at))
+        }
+        Ok(None) => {
+            let evidence = "there has been no drill: nobody knows whether the backups can be \
+                            restored; run `figw backup drill`";
+            Finding::new(State::Warning, evidence)
+        }
+        Err(error) => Finding::new(State::Unknown, error.to_string()),
+    })
+}
+
+fn judge_drill(drill: &DrillReport, age: Duration, settings: &Backup) -> Finding {
+    let days = age.as_secs() / (24 * 3600);
+    let what = drill.id.as_deref().map(|id| format!(" of {id}")).unwrap_or_default();
+    let (state, evidence) = if !drill.ok {
+        let reason = drill.reason.as_deref().unwrap_or("it missed the objectives");
+        (State::Critical, format!("the newest drill{what} failed: {reason}"))
+    } else if age > DRILL_AGE {
+        let evidence =
+            format!("the newest drill{what} is {days} days old; run `figw backup drill`");
+        (State::Warning, evidence)
+    } else {
+        (State::Ok, format!("the newest drill{what} succeeded {days} days ago"))
+    };
+    let measure = |name, value: Option<f64>, warning, critical| {
+        value.map(|value| Measure { name, value, warning, critical })
+    };
+    let rto = Some(settings.objectives.rto.as_secs_f64());
+    let rpo = Some(settings.objectives.rpo.as_secs_f64());
+    let measures = [
+        measure("drill_age", Some(whole(age)), Some(DRILL_AGE.as_secs_f64()), None),
+        measure("recovery_time", drill.recovery_time_seconds, None, rto),
+        measure("recovery_point", drill.recovery_point_seconds, None, rpo),
+    ];
+    Finding::new(state, evidence).measuring(measures.into_iter().flatten())
+}
+
+/// A moment in the future is a clock that was set back: as new as can be.
+fn since(moment: Timestamp) -> Duration {
+    Timestamp::now().duration_since(moment).try_into().unwrap_or_default()
+}
+
+fn whole(age: Duration) -> f64 {
+    Duration::from_secs(age.as_secs()).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_backup_is_held_against_the_recovery_point_objective() {
+        let rpo = Duration::from_hours(1);
+        for (age, state) in [
+            (0, State::Ok),
+            (3600, State::Ok),
+            (3601, State::Warning),
+            (7200, State::Warning),
+            (7201, State::Critical),
+        ] {
+            let found = judge_age("ID", Duration::from_secs(age), rpo);
+            assert_eq!(found.state, state, "{found:?}");
+            assert!(found.evidence.contains("ID"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_drill_must_have_succeeded_of_late() {
+        let drill = |ok| DrillReport {
+            ok,
+            id: None,
+            started_at: Timestamp::now(),
+            recovery_time_seconds: Some(3.5),
+            recovery_point_seconds: None,
+            objectives: (&Backup::default().objectives).into(),
+            tables: BTreeMap::new(),
+            reason: (!ok).then(|| "it is broken".to_owned()),
+        };
+        let judge = |ok, days: u64| {
+            judge_drill(&drill(ok), Duration::from_hours(24 * days), &Backup::default())
+        };
+        assert_eq!(judge(true, 35).state, State::Ok);
+        assert_eq!(judge(true, 36).state, State::Warning);
+        let failed = judge(false, 1);
+        assert_eq!(failed.state, State::Critical);
+        assert!(failed.evidence.contains("it is broken"), "{failed:?}");
+        assert_eq!(failed.measures.len(), 2);
+    }
+}
