@@ -287,11 +287,11 @@ fn postgresql_tries_again_after_a_killed_push() {
     let script = site.path("archive");
     let text = format!(
         "#!/bin/sh\n\
-         # Kills the first two tries for each segment.\n\
+         # Kills the first two tries for each segment, long before they can be whole.\n\
          echo >> \"$0.$2.tries\"\n\
          tries=$(wc -l < \"$0.$2.tries\")\n\
          {} &\n\
-         if [ \"$tries\" -le 2 ]; then sleep 0.0$((tries * 4)); kill -9 $!; fi\n\
+         if [ \"$tries\" -le 2 ]; then sleep 0.00$((tries * 4)); kill -9 $!; fi\n\
          wait $! || exit 1\n",
         site.archive_command().replace("%p", "\"$1\"").replace("%f", "\"$2\""),
     );

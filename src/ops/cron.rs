@@ -217,8 +217,8 @@ fn has_relative_paths(config: &Config) -> bool {
 fn needed(config: &Config, present: impl IntoIterator<Item = String>) -> Vec<String> {
     let offsite = config.backup.offsite_url.is_some();
     let counts = |name: &String| {
-        (name.starts_with("FIGW_") && name != "FIGW_CONFIG")
-            || (offsite && name.starts_with("AWS_"))
+        // As `config` reads them: `FIGW_SECTION__KEY`.
+        (name.starts_with("FIGW_") && name.contains("__")) || (offsite && name.starts_with("AWS_"))
     };
     let mut names: Vec<_> = present.into_iter().filter(counts).collect();
     for secret in config.secrets() {
@@ -302,7 +302,8 @@ mod tests {
     fn what_the_environment_gave_is_named() {
         let yaml = "database: {url: {env: FIGS}}\nbackup: {directory: /b}";
         let loaded = Config::load_from(Some(("f".into(), yaml.as_bytes().to_vec())), []).unwrap();
-        let present = ["FIGW_CONFIG", "FIGW_LOGGING__LEVEL", "HOME", "AWS_REGION"];
+        let present =
+            ["FIGW_CONFIG", "FIGW_TEST_PYTHON", "FIGW_LOGGING__LEVEL", "HOME", "AWS_REGION"];
         let names = needed(&loaded.config, present.map(str::to_owned));
         assert_eq!(names, ["FIGS", "FIGW_LOGGING__LEVEL"]);
         assert!(!has_relative_paths(&loaded.config));
