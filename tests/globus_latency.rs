@@ -33,6 +33,8 @@ const WINDOW: Duration = Duration::from_millis(10);
 /// What figw may add beyond that, at this percentile.
 const ADDED: Duration = Duration::from_millis(5);
 const PERCENTILE: usize = if cfg!(debug_assertions) { 95 } else { 99 };
+/// Of fewer than a hundred, the 99th percentile is the longest.
+const RARE_CHATS: usize = if cfg!(debug_assertions) { 20 } else { 120 };
 /// How long a piece of a stream may take through figw, at the median.
 const THROUGH: Duration = Duration::from_millis(1);
 /// How long each task runs.
@@ -53,7 +55,7 @@ impl Times {
         Self(times)
     }
 
-    /// By the nearest rank: of twenty, the 99th percentile is the longest.
+    /// By the nearest rank.
     fn percentile(&self, percent: usize) -> Duration {
         self.0[(self.0.len() * percent).div_ceil(100) - 1]
     }
@@ -120,7 +122,7 @@ async fn little_is_added_to_one_chat_a_second() {
     let _alone = ALONE.lock().await;
     let broker = RabbitMq::start_new();
     let site = site(&broker, Function::inference(Duration::ZERO).taking(RUN), &[]);
-    let times = added(&site, 1, 20).await;
+    let times = added(&site, 1, RARE_CHATS).await;
     times.print("added at 1 chat a second");
     assert_little_is_added(&times);
 }

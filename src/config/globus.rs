@@ -147,7 +147,8 @@ pub struct GlobusCompute {
     /// How results come: `amqp` has Globus' broker deliver them and asks for them only while it
     /// cannot be reached; `poll` always asks, which takes about half a second longer.
     pub results: ResultsBy,
-    /// How long tasks for one endpoint are gathered into one request to Globus, `5ms` to `20ms`.
+    /// How long tasks for one endpoint are gathered into one request to Globus at most, `5ms` to `20ms`.
+    /// When none has come for 5 ms, no more is waited for.
     #[serde(with = "duration")]
     #[schemars(with = "DurationForm")]
     pub coalesce: Duration,

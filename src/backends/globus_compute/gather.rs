@@ -20,10 +20,19 @@ pub(super) trait Piece {
     fn is_wanted(&self) -> bool;
 }
 
+/// How long pieces for one place are gathered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    /// After the first piece, at most.
+    pub(super) most: Duration,
+    /// After the last piece: when none has come for so long, none is waited for.
+    pub(super) lull: Duration,
+}
+
 /// Pieces by where they go.
 #[derive(Debug)]
 pub(super) struct Gather<K, P> {
-    window: Duration,
+    window: Window,
     pots: HashMap<K, Pot<P>>,
 }
 
@@ -34,8 +43,8 @@ struct Pot<P> {
 }
 
 impl<K: Hash + Eq + Clone, P: Piece> Gather<K, P> {
-    /// Gathers for `window` after the first piece.
-    pub(super) fn new(window: Duration) -> Self {
+    /// Gathers for as long as `window` says.
+    pub(super) fn new(window: Window) -> Self {
         Self { window, pots: HashMap::new() }
     }
 
@@ -81,10 +90,10 @@ impl<K: Hash + Eq + Clone, P: Piece> Gather<K, P> {
 
 impl<P: Piece> Pot<P> {
     /// A full one need not wait for more.
-    fn ready_at(&self, window: Duration) -> Option<Instant> {
-        let (first, _) = self.pieces.front()?;
+    fn ready_at(&self, window: Window) -> Option<Instant> {
+        let ((first, _), (last, _)) = (self.pieces.front()?, self.pieces.back()?);
         let is_full = self.pieces.len() >= MOST_TASKS || self.bytes >= MOST_BYTES;
-        Some(if is_full { *first } else { *first + window })
+        Some(if is_full { *first } else { (*first + window.most).min(*last + window.lull) })
     }
 
     fn take(&mut self) -> Vec<P> {
@@ -107,7 +116,9 @@ impl<P: Piece> Pot<P> {
 mod tests {
     use super::*;
 
-    const WINDOW: Duration = Duration::from_millis(10);
+    const MOST: Duration = Duration::from_millis(10);
+    const LULL: Duration = Duration::from_millis(6);
+    const WINDOW: Window = Window { most: MOST, lull: LULL };
 
     #[derive(Debug, PartialEq, Eq)]
     struct Parcel(usize, bool);
@@ -132,14 +143,26 @@ mod tests {
         let mut gather = Gather::new(WINDOW);
         let start = Instant::now();
         gather.add("a", Parcel(1, true), start);
-        gather.add("a", Parcel(2, true), start + WINDOW / 2);
-        gather.add("b", Parcel(3, true), start + WINDOW / 2);
-        assert_eq!(gather.ready_at(), Some(start + WINDOW));
-        assert_eq!(gather.take(start + WINDOW / 2), None);
-        assert_eq!(sizes(gather.take(start + WINDOW)), [1, 2]);
-        assert_eq!(gather.take(start + WINDOW), None);
-        assert_eq!(sizes(gather.take(start + 2 * WINDOW)), [3]);
+        gather.add("a", Parcel(2, true), start + MOST / 2);
+        gather.add("b", Parcel(3, true), start + MOST / 2);
+        assert_eq!(gather.ready_at(), Some(start + MOST));
+        assert_eq!(gather.take(start + MOST / 2), None);
+        assert_eq!(sizes(gather.take(start + MOST)), [1, 2]);
+        assert_eq!(gather.take(start + MOST), None);
+        assert_eq!(sizes(gather.take(start + 2 * MOST)), [3]);
         assert_eq!(gather.ready_at(), None);
+    }
+
+    #[test]
+    fn who_comes_alone_waits_for_nobody_after_the_lull() {
+        let mut gather = Gather::new(WINDOW);
+        let start = Instant::now();
+        gather.add("a", Parcel(1, true), start);
+        gather.add("a", Parcel(2, true), start + MOST / 5);
+        let ready = start + MOST / 5 + LULL;
+        assert_eq!(gather.ready_at(), Some(ready));
+        assert_eq!(gather.take(start + LULL), None);
+        assert_eq!(sizes(gather.take(ready)), [1, 2]);
     }
 
     #[test]
@@ -151,7 +174,7 @@ mod tests {
         }
         assert_eq!(gather.ready_at(), Some(start));
         assert_eq!(sizes(gather.take(start)).len(), MOST_TASKS);
-        assert_eq!(sizes(gather.take(start + WINDOW)), [MOST_TASKS]);
+        assert_eq!(sizes(gather.take(start + MOST)), [MOST_TASKS]);
     }
 
     #[test]
@@ -163,7 +186,7 @@ mod tests {
         }
         assert_eq!(sizes(gather.take(start)), [6_000_000, 3_000_000]);
         assert_eq!(sizes(gather.take(start)), [2_000_000]);
-        assert_eq!(sizes(gather.take(start + WINDOW)), [9_000_000]);
+        assert_eq!(sizes(gather.take(start + MOST)), [9_000_000]);
     }
 
     #[test]
@@ -174,7 +197,7 @@ mod tests {
         gather.add("b", Parcel(2, false), start);
         gather.add("b", Parcel(3, true), start);
         gather.drop_unwanted();
-        assert_eq!(sizes(gather.take(start + WINDOW)), [3]);
-        assert_eq!(gather.take(start + WINDOW), None);
+        assert_eq!(sizes(gather.take(start + MOST)), [3]);
+        assert_eq!(gather.take(start + MOST), None);
     }
 }

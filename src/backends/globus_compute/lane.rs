@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{
     ComputeError,
     amqp::Consumer,
-    gather::{Gather, MOST_BYTES},
+    gather::{Gather, MOST_BYTES, Window},
     health::{Health, Pulse},
     poll::{self, Found, Poller},
     status::Statuses,
@@ -34,6 +34,9 @@ const BYTES_PER_PLACE: usize = 32 * 1024;
 /// Timers count whole milliseconds, rounded up twice: what is due wakes up to two of them late.
 const TIMER_GRAIN: Duration = Duration::from_millis(1);
 
+/// Who waits alone this long is sent alone: callers who ask at the same moment come closer together.
+const LULL: Duration = Duration::from_millis(5);
+
 /// A service that asks for a longer silence than this is not waited for.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 
@@ -52,7 +55,7 @@ pub(super) struct Lane {
 pub(super) struct Ways {
     /// Whether results come from the broker.
     pub(super) amqp: bool,
-    /// How long tasks for one endpoint are gathered.
+    /// How long tasks for one endpoint are gathered at most.
     pub(super) window: Duration,
 }
 
@@ -150,7 +153,8 @@ async fn dispatch(
     submitter: Arc<Submitter>,
     window: Duration,
 ) {
-    let mut gather = Gather::new(window.saturating_sub(TIMER_GRAIN));
+    let [most, lull] = [window, window.min(LULL)].map(|time| time.saturating_sub(TIMER_GRAIN));
+    let mut gather = Gather::new(Window { most, lull });
     let mut not_before = Instant::now();
     loop {
         let ready = gather.ready_at().map(|at| at.max(not_before));
