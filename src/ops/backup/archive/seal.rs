@@ -21,12 +21,11 @@ use super::{
 };
 use crate::config::Compression;
 
-/// zstd's level for each kind of content. Its own default takes half of gzip's time for a smaller
-/// file; an SQLite file holds its indexes as well, and level 1 is a third faster there for a tenth
-/// more.
+/// zstd's level for each kind of content. Rows and indexes come out as small at level 1 as at zstd's
+/// own default (a dump of usage rows a little smaller), in half the time.
 const fn level(content: Content) -> i32 {
     match content {
-        Content::SqliteFile => 1,
+        Content::PostgresqlDump | Content::SqliteFile => 1,
         _ => zstd::DEFAULT_COMPRESSION_LEVEL,
     }
 }
