@@ -7,8 +7,8 @@ mod support;
 use std::{
     fs,
     io::Read,
-    os::unix::fs::PermissionsExt,
-    path::Path,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -441,4 +441,32 @@ fn a_run_that_is_killed_leaves_no_broken_backup_and_no_lock_on_postgresql() {
     estate.configure("  keep: {last: 100}\n");
     estate.add_usage(20_000);
     kill_again_and_again(&estate, 50);
+}
+
+/// Root's run by hand must not keep the service from its next one.
+#[test]
+fn what_is_made_belongs_to_the_owner_of_the_directory() {
+    let estate = Estate::sqlite();
+    fs::create_dir(estate.backups()).unwrap();
+    // Only root can give it away; anybody else owns it already.
+    let _ = std::os::unix::fs::chown(estate.backups(), Some(65_534), Some(65_534));
+    let owner = fs::metadata(estate.backups()).unwrap().uid();
+    let id = estate.back_up();
+    estate.run(&["backup", "drill"]);
+    for entry in everything_below(&estate.backups()) {
+        assert_eq!(fs::metadata(&entry).unwrap().uid(), owner, "{}", entry.display());
+    }
+    assert!(estate.backups().join(id).is_dir());
+}
+
+fn everything_below(directory: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(everything_below(&path));
+        }
+        all.push(path);
+    }
+    all
 }

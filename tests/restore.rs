@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 use support::{
-    backups::{Estate, age_key, hashes},
+    backups::{Estate, Said, age_key, hashes},
     postgres::Postgres,
 };
 
@@ -30,12 +30,32 @@ fn a_wrecked_postgresql_database_is_as_it_was() {
         CREATE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'; \
         CREATE MATERIALIZED VIEW m AS SELECT * FROM usage; \
         CREATE SCHEMA \"odd one\"; CREATE TABLE \"odd one\".t (x mood); \
+        CREATE OPERATOR <-> (LEFTARG = int, RIGHTARG = int, FUNCTION = int4mi); \
+        CREATE OPERATOR FAMILY several USING btree; \
+        CREATE COLLATION plain (LOCALE = 'C'); \
+        CREATE CONVERSION odd FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8; \
+        CREATE TEXT SEARCH CONFIGURATION terse (COPY = simple); \
+        CREATE TEXT SEARCH DICTIONARY few (TEMPLATE = simple); \
+        CREATE FOREIGN DATA WRAPPER wrapper; CREATE SERVER elsewhere FOREIGN DATA WRAPPER wrapper; \
+        CREATE PUBLICATION everything FOR ALL TABLES; \
+        CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql \
+            AS $$ BEGIN RAISE EXCEPTION 'nothing may be dropped'; END $$; \
+        CREATE EVENT TRIGGER watching ON sql_drop EXECUTE FUNCTION refuse(); \
         SELECT lo_create(4711)";
     a_wrecked_database_is_as_it_was(&estate, wreck);
     // Nothing of the wreck is left.
     let left = "SELECT count(*) FROM pg_class WHERE relname IN ('strange', 'moods', 'steps', 'm')";
     assert_eq!(server.query("estate", left), "0");
     let left = "SELECT count(*) FROM pg_type WHERE typname IN ('mood', 'small')";
+    assert_eq!(server.query("estate", left), "0");
+    let left = "SELECT (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_event_trigger) \
+        + (SELECT count(*) FROM pg_foreign_data_wrapper) + (SELECT count(*) FROM pg_foreign_server) \
+        + (SELECT count(*) FROM pg_operator WHERE oprname = '<->' AND oprleft = 'int'::regtype) \
+        + (SELECT count(*) FROM pg_collation WHERE collname = 'plain') \
+        + (SELECT count(*) FROM pg_conversion WHERE conname = 'odd') \
+        + (SELECT count(*) FROM pg_opfamily WHERE opfname = 'several') \
+        + (SELECT count(*) FROM pg_ts_config WHERE cfgname = 'terse') \
+        + (SELECT count(*) FROM pg_ts_dict WHERE dictname = 'few')";
     assert_eq!(server.query("estate", left), "0");
     assert_eq!(server.query("estate", "SELECT count(*) FROM pg_largeobject_metadata"), "0");
 }
@@ -302,4 +322,30 @@ fn what_is_left_off_site_alone_comes_back() {
     assert_eq!(estate.hashes(), before);
     fs::remove_dir_all(estate.backups()).unwrap();
     estate.run(&["backup", "drill"]);
+}
+
+#[test]
+fn latest_is_the_newest_of_ones_own_database() {
+    let (estate, neighbour, newcomer) = (Estate::sqlite(), Estate::sqlite(), Estate::sqlite());
+    let here = |other: &Estate, arguments: &[&str]| -> Said {
+        let mut command = other.command(arguments);
+        command.env("FIGW_BACKUP__DIRECTORY", estate.backups()).output().unwrap().into()
+    };
+    let own = estate.back_up();
+    let health = here(&neighbour, &["health", "--only", "backup"]);
+    assert_eq!(health.status, Some(2), "somebody else's backup helps nobody: {health:?}");
+    assert!(health.stdout.contains(neighbour.url()) && health.stdout.contains(estate.url()));
+
+    let theirs = here(&neighbour, &["--output", "json", "backup"]).json()["id"].clone();
+    let into = format!("sqlite:{}", estate.path("copy.db").display());
+    let restored = estate.json(&["restore", "latest", "--into", &into]);
+    assert_eq!(restored["id"], *own);
+    assert_ne!(theirs, *own);
+    let drilled = estate.json(&["backup", "drill"]);
+    assert_eq!((&drilled["id"], &drilled["database"]), (&own.into(), &estate.url().into()));
+    let health = here(&neighbour, &["health", "--only", "drill"]);
+    assert_eq!(health.status, Some(1), "nor does its drill: {health:?}");
+
+    let why = here(&newcomer, &["restore", "latest"]).refused(1);
+    assert!(why.contains(estate.url()) && why.contains(neighbour.url()), "{why}");
 }

@@ -37,6 +37,9 @@ pub struct DrillReport {
     pub ok: bool,
     /// The backup; none when there is no good one.
     pub id: Option<String>,
+    /// The database that it is of; none in reports of figw before it told databases apart.
+    #[serde(default)]
+    pub database: Option<String>,
     /// When the drill began.
     pub started_at: Timestamp,
     /// Recovery time: seconds from the beginning until the database could be used. None when it
@@ -118,6 +121,7 @@ pub async fn run(
     let mut report = DrillReport {
         ok: false,
         id: None,
+        database: None,
         started_at,
         recovery_time_seconds: None,
         recovery_point_seconds: None,
@@ -158,7 +162,8 @@ async fn recover(
     report.id = Some(manifest.id.clone());
     let age = report.started_at.duration_since(manifest.moment).as_secs_f64();
     report.recovery_point_seconds = Some(age.max(0.0));
-    let (_, part) = source.database()?;
+    let (facts, part) = source.database()?;
+    report.database = Some(facts.identity.clone());
     source.check_schema()?;
     source.check_part(part).await?;
     let scratch = Scratch::make(backups, &source, into).await?;
@@ -243,6 +248,7 @@ mod tests {
         DrillReport {
             ok: true,
             id: None,
+            database: None,
             started_at: Timestamp::UNIX_EPOCH,
             recovery_time_seconds: Some(time),
             recovery_point_seconds: Some(point),

@@ -64,7 +64,10 @@ impl Backups {
         stored: &Stored,
     ) -> Result<(Result<Option<Synced>, BackupError>, Pruned), BackupError> {
         let offsite = self.copy_offsite(place, stored).await;
-        let pruned = if offsite.is_ok() { self.prune_locked()? } else { Pruned::default() };
+        let pruned = if offsite.is_ok() { self.prune_locked() } else { Ok(Pruned::default()) };
+        let pruned = pruned.map_err(|error| {
+            BackupError::failed(format!("backup {} is made and good, but then: {error}", stored.id))
+        })?;
         Ok((offsite, pruned))
     }
 

@@ -200,6 +200,13 @@ impl Manifest {
         self.kind.has_database() && self.before_restore_of.is_none()
     }
 
+    /// Whether it is that for this database.
+    #[must_use]
+    pub fn is_for_recovery_of(&self, database: &str) -> bool {
+        let identity = self.database.as_ref().map(|facts| facts.identity.as_str());
+        self.is_for_recovery() && identity == Some(database)
+    }
+
     /// The part with this content.
     #[must_use]
     pub fn part(&self, wanted: &[Content]) -> Option<&Part> {

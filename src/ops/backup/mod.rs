@@ -10,6 +10,7 @@ mod growth;
 mod make;
 pub mod manifest;
 pub mod meter;
+mod newest;
 pub mod offsite;
 pub mod repository;
 pub mod retention;
@@ -214,7 +215,7 @@ impl Backups {
                 self.bring_newer(newest, |_| true).await?;
             }
             Some(id) if self.repository.find(id).is_err() => {
-                self.find_anywhere(id, |_| true).await?;
+                self.find_anywhere(id).await?;
             }
             _ => {}
         }

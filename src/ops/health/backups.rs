@@ -1,7 +1,7 @@
 //! What a disaster would cost now: the age of the newest good backup, and of the newest proof that
 //! one can be restored.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
@@ -9,7 +9,8 @@ use super::{Finding, Measure, State, Subject};
 use crate::{
     config::Backup,
     ops::{
-        backup::{blocking, manifest::Manifest, repository::Repository},
+        backup::{BackupError, blocking, repository::Repository},
+        database,
         drill::{self, DrillReport},
     },
 };
@@ -20,20 +21,32 @@ const DRILL_AGE: Duration = Duration::from_hours(35 * 24);
 /// The age of the newest good backup with a database in it.
 pub(super) async fn age(subject: &Subject) -> Option<Finding> {
     let settings = &subject.config.backup;
-    let repository = Repository::at(&settings.directory);
-    let newest = blocking(move || repository.newest(Manifest::is_for_recovery)).await;
-    Some(match newest {
-        Ok(Some((stored, manifest))) => {
+    let newest = async {
+        let own = own_database(subject)?;
+        let repository = Repository::at(&settings.directory);
+        blocking(move || match repository.newest(|manifest| manifest.is_for_recovery_of(&own))? {
+            Some(newest) => Ok(Ok(newest)),
+            None => Ok(Err((own, repository.databases()?))),
+        })
+        .await
+    };
+    Some(match newest.await {
+        Ok(Ok((stored, manifest))) => {
             judge_age(&stored.id, since(manifest.moment), settings.objectives.rpo)
                 .since(Some(manifest.moment))
         }
-        Ok(None) => Finding::new(State::Critical, none(settings)),
+        Ok(Err((own, others))) => Finding::new(State::Critical, none(settings, &own, &others)),
         Err(error) => Finding::new(State::Unknown, error.to_string()),
     })
 }
 
+/// What backups of the configured database say that they are of.
+fn own_database(subject: &Subject) -> Result<String, BackupError> {
+    Ok(database::options(&subject.config)?.migration_location()?.describe())
+}
+
 /// What to say when there is no backup: who never wanted one learns how to say so.
-fn none(settings: &Backup) -> String {
+fn none(settings: &Backup, own: &str, others: &BTreeSet<String>) -> String {
     let directory = settings.directory.display();
     if *settings == Backup::default() && !settings.directory.exists() {
         return format!(
@@ -42,7 +55,12 @@ fn none(settings: &Backup) -> String {
              the checks that matter here with --only"
         );
     }
-    format!("no good backup of the database in {directory}; make one with `figw backup`")
+    let others: Vec<_> = others.iter().map(String::as_str).collect();
+    let others = match &others[..] {
+        [] => String::new(),
+        all => format!(" (those there are of {})", all.join(", ")),
+    };
+    format!("no good backup of {own} in {directory}{others}; make one with `figw backup`")
 }
 
 fn judge_age(id: &str, age: Duration, rpo: Duration) -> Finding {
@@ -69,16 +87,25 @@ fn judge_age(id: &str, age: Duration, rpo: Duration) -> Finding {
 pub(super) async fn drill(subject: &Subject) -> Option<Finding> {
     let settings = &subject.config.backup;
     let repository = Repository::at(&settings.directory);
-    Some(match blocking(move || drill::last(&repository)).await {
-        Ok(Some(drill)) => {
+    let last =
+        async { Ok((own_database(subject)?, blocking(move || drill::last(&repository)).await?)) };
+    Some(match last.await {
+        Ok((own, Some(DrillReport { database: Some(other), .. }))) if other != own => {
+            let evidence = format!(
+                "the newest drill was of {other}, not of {own}: give each gateway a backup.directory \
+                 of its own, or run `figw backup drill`"
+            );
+            Finding::new(State::Warning, evidence)
+        }
+        Ok((_, Some(drill))) => {
             judge_drill(&drill, since(drill.started_at), settings).since(Some(drill.started_at))
         }
-        Ok(None) => {
+        Ok((_, None)) => {
             let evidence = "there has been no drill: nobody knows whether the backups can be \
                             restored; run `figw backup drill`";
             Finding::new(State::Warning, evidence)
         }
-        Err(error) => Finding::new(State::Unknown, error.to_string()),
+        Err(error) => Finding::new(State::Unknown, BackupError::to_string(&error)),
     })
 }
 
@@ -144,6 +171,7 @@ mod tests {
         let drill = |ok| DrillReport {
             ok,
             id: None,
+            database: None,
             started_at: Timestamp::now(),
             recovery_time_seconds: Some(3.5),
             recovery_point_seconds: None,

@@ -149,7 +149,7 @@ impl Backups {
             let newest = brought.or(newest.map(|(stored, _)| stored));
             newest.ok_or_else(|| self.none_that_old(order))?
         } else {
-            self.find_anywhere(&order.id, |_| true).await?
+            self.find_anywhere(&order.id).await?
         };
         let manifest = stored.state.clone().map_err(|why| {
             BackupError::Damaged(format!("backup {} is broken: {why}", stored.id))

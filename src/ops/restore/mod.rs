@@ -7,6 +7,8 @@ pub(super) mod postgres;
 mod script;
 mod source;
 pub(super) mod sqlite;
+mod target;
+mod things;
 
 use std::{
     collections::BTreeMap,
@@ -18,11 +20,10 @@ use std::{
 use secrecy::SecretString;
 use serde::Serialize;
 
-pub(super) use self::source::Source;
+pub(super) use self::{source::Source, target::Target};
 use super::backup::{
     BackupError, Backups, blocking,
     manifest::{Kind, Part},
-    repository::Lock,
 };
 use crate::store::{self, Location, StoreOptions};
 
@@ -69,7 +70,8 @@ pub struct Restored {
     pub hints: Vec<String>,
 }
 
-/// A restore whose every check has passed. It holds the lock of the backups.
+/// A restore whose every check has passed. Other runs may work on the backups while its operator
+/// makes up his mind.
 #[derive(Debug)]
 pub struct Prepared<'a> {
     backups: &'a Backups,
@@ -77,87 +79,6 @@ pub struct Prepared<'a> {
     source: Source,
     target: Option<Target>,
     hints: Vec<String>,
-    _lock: Lock,
-}
-
-/// A database that a backup is put into.
-#[derive(Debug, Clone)]
-pub(super) enum Target {
-    Postgres(Box<postgres::Target>),
-    Sqlite(sqlite::Target),
-}
-
-impl Target {
-    pub(super) async fn look(
-        location: Location,
-        options: &StoreOptions,
-    ) -> Result<Self, BackupError> {
-        match location {
-            Location::Postgres(url) => {
-                postgres::Target::look(&url, options).await.map(Box::new).map(Self::Postgres)
-            }
-            Location::Sqlite(path) => {
-                blocking(move || sqlite::Target::look(&path)).await.map(Self::Sqlite)
-            }
-        }
-    }
-
-    pub(super) fn describe(&self) -> String {
-        match self {
-            Self::Postgres(target) => target.describe(),
-            Self::Sqlite(target) => target.describe(),
-        }
-    }
-
-    /// One of the things in it; none when it is empty.
-    fn content(&self) -> Option<String> {
-        match self {
-            Self::Postgres(target) => target.content().map(ToOwned::to_owned),
-            Self::Sqlite(target) => target.content(),
-        }
-    }
-
-    /// That there is nothing in it.
-    pub(super) fn must_be_empty(&self, remedy: &str) -> Result<(), BackupError> {
-        match self.content() {
-            None => Ok(()),
-            Some(content) => Err(BackupError::failed(format!(
-                "{} is not empty (it has {content}); {remedy}",
-                self.describe()
-            ))),
-        }
-    }
-
-    /// Whether backup and programs fit.
-    pub(super) fn check(&self, source: &Source) -> Result<(), BackupError> {
-        match self {
-            Self::Postgres(target) => target.check(source),
-            Self::Sqlite(target) => target.check(source),
-        }
-    }
-
-    /// Looks at what will be put in. Returns hints for the operator.
-    pub(super) async fn look_through(&self, source: &Source) -> Result<Vec<String>, BackupError> {
-        match self {
-            Self::Postgres(_) => postgres::Target::look_through(source).await,
-            Self::Sqlite(_) => Ok(Vec::new()),
-        }
-    }
-
-    /// Puts the backup into a database that is empty.
-    pub(super) async fn fill(&self, source: &Source) -> Result<BTreeMap<String, u64>, BackupError> {
-        match self {
-            Self::Postgres(target) => target.fill(source).await,
-            Self::Sqlite(target) => {
-                let (target, source) = (target.clone(), source.clone());
-                blocking(move || {
-                    let hold = target.hold()?;
-                    Ok(target.fill(&source, hold)?.tables)
-                })
-                .await
-            }
-        }
-    }
 }
 
 /// Checks everything that can be checked, and changes nothing.
@@ -166,7 +87,7 @@ impl Target {
 /// [`BackupError::Busy`] while another run works on the backups; otherwise what speaks against it.
 pub async fn prepare(backups: &Backups, mut order: Order) -> Result<Prepared<'_>, BackupError> {
     let id = Source::locate(backups, &order.id).await?;
-    let lock = backups.repository().lock(backups.lock_wait()).await?;
+    let _lock = backups.repository().lock(backups.lock_wait()).await?;
     let source = Source::find(backups, &id, &order.identities)?;
     let mut hints = Vec::new();
     if let Some(directory) = &mut order.config_to {
@@ -190,7 +111,7 @@ pub async fn prepare(backups: &Backups, mut order: Order) -> Result<Prepared<'_>
         hints.extend(target.look_through(&source).await?);
         Some(target)
     };
-    Ok(Prepared { backups, order, source, target, hints, _lock: lock })
+    Ok(Prepared { backups, order, source, target, hints })
 }
 
 /// How to reach the database that is to be filled.
@@ -241,6 +162,9 @@ impl Prepared<'_> {
     /// # Errors
     /// Why it was not done; the message says in which state the database is.
     pub async fn run(mut self, tell: &(dyn Fn(&str) + Sync)) -> Result<Restored, BackupError> {
+        let _lock = self.backups.repository().lock(self.backups.lock_wait()).await?;
+        // Another run may have removed it, or found it broken.
+        self.source = Source::find(self.backups, self.id(), &self.order.identities)?;
         let since = Instant::now();
         let mut restored = Restored {
             id: self.id().to_owned(),

@@ -15,6 +15,7 @@ use super::{
     gateways::{Places, Sessions},
     script::{self, ScriptError},
     source::Source,
+    things::{self, emptying},
 };
 use crate::{
     ops::backup::{
@@ -32,37 +33,6 @@ const APPLICATION: &str = "figw restore";
 
 /// What psql says before it commits.
 const COMMITTING: &str = "committing";
-
-/// Everything that users have created, in the order in which it is best dropped. What belongs to
-/// an extension stays, and what is in a schema other than public goes with its schema.
-const THINGS: &str = "\
-    SELECT 1 AS turn, 'SCHEMA' AS kind, format('%I', n.nspname) AS name
-    FROM pg_catalog.pg_namespace n
-    WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'public')
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e'
-                      AND d.classid = 'pg_catalog.pg_namespace'::regclass AND d.objid = n.oid)
-    UNION ALL
-    SELECT 2,
-           CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
-                WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'c' THEN 'TYPE'
-                ELSE 'TABLE' END,
-           format('%I.%I', n.nspname, c.relname)
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c')
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e'
-                      AND d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid)
-    UNION ALL
-    SELECT 3, 'ROUTINE', p.oid::regprocedure::text
-    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname = 'public'
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e'
-                      AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid)
-    UNION ALL
-    SELECT 4, 'TYPE', format('%I.%I', n.nspname, t.typname)
-    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-    WHERE n.nspname = 'public' AND t.typtype IN ('d', 'e', 'r')
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e'
-                      AND d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = t.oid)";
 
 /// A PostgreSQL database that a backup is put into.
 #[derive(Debug, Clone)]
@@ -87,11 +57,7 @@ impl Target {
         let session = Session::open(&url, options).await?;
         let (major, _) = server_version(&session, &url).await?;
         let target = Self { url, gateways, options: options.clone(), major, content: None };
-        let first = format!(
-            "SELECT kind || ' ' || name FROM ({THINGS} UNION ALL SELECT 5, 'LARGE OBJECT', \
-             oid::text FROM pg_catalog.pg_largeobject_metadata) t ORDER BY turn, name LIMIT 1"
-        );
-        let found = session.client.query_typed_opt(&first, &[]).await;
+        let found = session.client.query_typed_opt(&things::first(), &[]).await;
         let content = found
             .and_then(|row| row.map(|row| row.try_get(0)).transpose())
             .map_err(|error| target.failed(&explain(&error)))?;
@@ -346,23 +312,6 @@ enum Poured {
     Whole,
     /// psql stopped reading.
     Refused,
-}
-
-/// Drops all [`THINGS`]. One may have gone with another meanwhile.
-fn emptying() -> String {
-    format!(
-        "DO $figw$\n\
-         DECLARE\n    statement text;\n    statements text[];\n\
-         BEGIN\n    \
-             PERFORM pg_catalog.set_config('search_path', '', true);\n    \
-             statements := ARRAY(SELECT format('DROP %s IF EXISTS %s CASCADE', kind, name) \
-                                 FROM ({THINGS}) t ORDER BY turn, name);\n    \
-             FOREACH statement IN ARRAY statements LOOP\n        \
-                 EXECUTE statement;\n    \
-             END LOOP;\n    \
-             PERFORM pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata;\n\
-         END\n$figw$;"
-    )
 }
 
 /// Compares the rows of every table with what the backup's manifest says, and commits.

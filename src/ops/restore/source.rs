@@ -29,29 +29,15 @@ pub(in crate::ops) struct Source {
 
 impl Source {
     /// The name of the backup that is meant, which is in the directory afterwards; what is only
-    /// off-site is brought here. `latest` is the newest good one that has a database and was not
-    /// made only to keep what a restore gave up. No lock may be held.
+    /// off-site is brought here. No lock may be held.
     pub(in crate::ops) async fn locate(
         backups: &Backups,
         name: &str,
     ) -> Result<String, BackupError> {
-        if name != "latest" {
-            return Ok(backups.find_anywhere(name, Manifest::is_for_recovery).await?.id);
+        if name == "latest" {
+            return backups.locate_latest().await;
         }
-        let repository = backups.repository();
-        let here = repository.newest(Manifest::is_for_recovery)?;
-        let here = here.map(|(stored, manifest)| (manifest.moment, stored.id));
-        let brought = backups.bring_newer(here.clone(), Manifest::is_for_recovery).await?;
-        match (brought, here) {
-            (Some(stored), _) => Ok(stored.id),
-            (None, Some((_, id))) => Ok(id),
-            (None, None) if repository.list()?.is_empty() => Err(backups.no_backups()),
-            (None, None) => Err(BackupError::failed(format!(
-                "there is no good backup with a database in {}; `figw backup list` shows what \
-                 there is",
-                repository.directory().display()
-            ))),
-        }
+        Ok(backups.find_anywhere(name).await?.id)
     }
 
     /// The backup of this name, which is in the directory. A lock must be held.

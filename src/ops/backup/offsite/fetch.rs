@@ -170,23 +170,12 @@ fn wrong_size(manifest: &Manifest, sizes: &BTreeMap<String, u64>) -> Option<Stri
 }
 
 impl Backups {
-    /// The local backup of this name, or `latest` for the newest good one that `wanted` takes.
-    /// What is off-site alone is brought here first. No lock may be held.
+    /// The local backup of this name. What is off-site alone is brought here first. No lock may be
+    /// held.
     ///
     /// # Errors
     /// When there is none, it cannot be brought, or another run holds the lock.
-    pub async fn find_anywhere(
-        &self,
-        name: &str,
-        wanted: impl Fn(&Manifest) -> bool,
-    ) -> Result<Stored, BackupError> {
-        if name == "latest" {
-            let newest = self.repository().newest(&wanted)?;
-            let moment = newest.as_ref().map(|(stored, found)| (found.moment, stored.id.clone()));
-            let brought = self.bring_newer(moment, wanted).await?;
-            let newest = newest.map(|(stored, _)| stored);
-            return brought.or(newest).ok_or_else(|| self.no_backups());
-        }
+    pub async fn find_anywhere(&self, name: &str) -> Result<Stored, BackupError> {
         match self.repository().find(name) {
             Ok(stored) if stored.state.is_ok() => Ok(stored),
             local if !is_id(name) => local,
@@ -220,10 +209,16 @@ impl Backups {
         &self,
         wanted: impl Fn(&Manifest) -> bool,
     ) -> Result<Option<(Timestamp, String)>, BackupError> {
-        let Some(place) = self.place(Patience::Question)? else { return Ok(None) };
+        let all = self.offsite_manifests().await?.into_iter();
+        let wanted = all.filter(|manifest| wanted(manifest));
+        Ok(wanted.map(|manifest| (manifest.moment, manifest.id)).max())
+    }
+
+    /// What the whole copies say about themselves; none when there is no place for copies.
+    pub(in crate::ops) async fn offsite_manifests(&self) -> Result<Vec<Manifest>, BackupError> {
+        let Some(place) = self.place(Patience::Question)? else { return Ok(Vec::new()) };
         let all = place.list().await?;
-        let good = all.iter().filter_map(Remote::manifest).filter(|manifest| wanted(manifest));
-        Ok(good.map(|manifest| (manifest.moment, manifest.id.clone())).max())
+        Ok(all.iter().filter_map(Remote::manifest).cloned().collect())
     }
 
     /// Brings a copy of what is not here or broken, or else answers with what is known here.

@@ -9,15 +9,24 @@
 //! drill.json                  what the newest drill found
 //! ```
 
+mod draft;
+mod lock;
+
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File},
     io::{self, ErrorKind},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, chown},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
+
+pub(super) use self::lock::lock_directory;
+pub use self::{
+    draft::{Draft, sync_directory, write_synced},
+    lock::Lock,
+};
 
 use super::{
     error::BackupError,
@@ -29,8 +38,6 @@ use super::{
 const NEW: &str = ".new-";
 /// Beginning of the names of backups that are being removed.
 const OLD: &str = ".old-";
-/// How far the clocks of two machines may be apart.
-const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 /// In a backup that was found broken: why, as text.
 pub(super) const BROKEN: &str = "BROKEN";
 
@@ -39,10 +46,6 @@ pub(super) const BROKEN: &str = "BROKEN";
 pub struct Repository {
     directory: PathBuf,
 }
-
-/// Keeps other runs away from the backups as long as it lives.
-#[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "the lock lives as long as the file is open")] File);
 
 /// A backup that is there.
 #[derive(Debug, Clone)]
@@ -177,25 +180,6 @@ impl Repository {
         )))
     }
 
-    /// The newest good backup that `wanted` takes.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
-    pub fn newest(
-        &self,
-        wanted: impl Fn(&Manifest) -> bool,
-    ) -> Result<Option<(Stored, Manifest)>, BackupError> {
-        let wanted = self.list()?.into_iter().filter_map(|stored| {
-            let manifest = stored.manifest().filter(|manifest| wanted(manifest)).cloned()?;
-            Some((stored, manifest))
-        });
-        // A time that lies ahead is a clock's mistake, and must not outdo every later backup.
-        let latest = Timestamp::now() + CLOCK_TOLERANCE;
-        let wanted = wanted.filter(|(_, manifest)| manifest.moment <= latest);
-        // The names alone do not order two backups of one second.
-        Ok(wanted.max_by_key(|(_, manifest)| manifest.moment))
-    }
-
     /// Notes that a backup is broken, for every later command to see.
     ///
     /// # Errors
@@ -232,11 +216,11 @@ impl Repository {
         fs::remove_dir_all(&to).map_err(failed)
     }
 
-    /// Removes what interrupted runs have left, and returns the names. The exclusive lock must be
-    /// held.
+    /// Removes what interrupted runs have left, and returns the names. What cannot be removed stays
+    /// with a warning: it keeps nobody from making a backup. The exclusive lock must be held.
     ///
     /// # Errors
-    /// When something cannot be removed.
+    /// When the directory cannot be read.
     pub fn sweep(&self) -> Result<Vec<String>, BackupError> {
         let failed = |e: io::Error| BackupError::io("read", &self.directory, &e);
         let mut swept = Vec::new();
@@ -247,37 +231,13 @@ impl Repository {
                 let path = entry.path();
                 let removed =
                     if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-                removed.map_err(|e| BackupError::io("remove", &path, &e))?;
-                swept.push(name);
+                match removed {
+                    Ok(()) => swept.push(name),
+                    Err(error) => tracing::warn!("{}", BackupError::io("remove", &path, &error)),
+                }
             }
         }
         Ok(swept)
-    }
-}
-
-/// Locks a directory by the file `.lock` in it; waits at most this long for another run.
-pub(super) async fn lock_directory(
-    directory: &Path,
-    try_lock: fn(&File) -> Result<(), TryLockError>,
-    wait: Duration,
-) -> Result<Lock, BackupError> {
-    const PAUSE: Duration = Duration::from_millis(200);
-    let path = directory.join(".lock");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(&path).map_err(|e| BackupError::io("open", &path, &e))?;
-    let since = Instant::now();
-    loop {
-        match try_lock(&file) {
-            Ok(()) => return Ok(Lock(file)),
-            Err(TryLockError::Error(e)) => return Err(BackupError::io("lock", &path, &e)),
-            Err(TryLockError::WouldBlock) => {}
-        }
-        let left = wait.saturating_sub(since.elapsed());
-        if left.is_zero() {
-            return Err(BackupError::Busy { directory: directory.to_owned() });
-        }
-        tokio::time::sleep(PAUSE.min(left)).await;
     }
 }
 
@@ -318,92 +278,23 @@ fn look_at(id: &str, directory: &Path) -> Result<Manifest, Flaw> {
     Ok(manifest)
 }
 
-/// A backup being made; what is not committed is removed with this value.
-#[derive(Debug)]
-pub struct Draft {
-    repository: Repository,
-    /// Its name, once it is whole.
-    pub id: String,
-    directory: PathBuf,
-    is_kept: bool,
-}
-
-impl Draft {
-    /// Where its parts go.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// Writes manifest and checksums, brings everything to the disk, and gives it its name.
-    ///
-    /// # Errors
-    /// When the disk does not take it.
-    pub fn commit(self, manifest: &Manifest) -> Result<Stored, BackupError> {
-        let text = manifest.to_json();
-        write_synced(&self.directory.join(MANIFEST), &text)?;
-        write_synced(&self.directory.join(SUMS), manifest.sums(&text).as_bytes())?;
-        self.adopt(manifest)
-    }
-
-    /// Gives it its name once manifest and checksums are in it, as this manifest has them.
-    ///
-    /// # Errors
-    /// When the disk does not take it.
-    pub(super) fn adopt(mut self, manifest: &Manifest) -> Result<Stored, BackupError> {
-        sync_directory(&self.directory)?;
-        let to = self.repository.directory.join(&self.id);
-        fs::rename(&self.directory, &to).map_err(|e| BackupError::io("write", &to, &e))?;
-        self.is_kept = true;
-        sync_directory(&self.repository.directory)?;
-        let stored = self.repository.stored(&self.id);
-        match &stored.state {
-            Ok(read) if read == manifest => Ok(stored),
-            Ok(_) => Err(BackupError::Damaged(format!(
-                "{}: what was read back is not what was written; look after the disk",
-                to.join(MANIFEST).display()
-            ))),
-            Err(why) => Err(BackupError::Damaged(format!("{}: {why}", to.display()))),
-        }
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            // The next run sweeps up what cannot be removed now.
-            let _ = fs::remove_dir_all(&self.directory);
-        }
-    }
-}
-
-/// Writes a file so that it is there, whole, after a crash.
-///
-/// # Errors
-/// When the disk does not take it.
-pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
-    use std::io::Write;
-    let failed = |e: io::Error| BackupError::io("write", path, &e);
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(directory).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    sync_directory(directory)
-}
-
-/// Brings the names in a directory to the disk.
-///
-/// # Errors
-/// When the disk does not take them.
-pub fn sync_directory(path: &Path) -> Result<(), BackupError> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|e| BackupError::io("write", path, &e))
-}
-
 /// Creates a directory and its parents for their owner alone.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Run by root, what is new belongs to the directory's owner: the next run may be the service's own.
+/// Where root may not give anything away, it stays root's.
+fn hand_over(path: &Path) {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let owner = fs::metadata(parent.unwrap_or(Path::new(".")));
+    let given = owner.and_then(|owner| chown(path, Some(owner.uid()), Some(owner.gid())));
+    if let Err(error) = given {
+        tracing::debug!("{} stays root's: {error}", path.display());
+    }
 }
 
 /// `20261125T155027Z-7f3a`: sorts by time; the end keeps two backups of one second apart.
