@@ -150,7 +150,7 @@ fn with_a_configuration_it_cannot_follow() {
     let gateway = prepared();
     let mut tls = serve(&gateway);
     tls.env("FIGW_SERVER__TLS__CERTIFICATE", "/a.pem").env("FIGW_SERVER__TLS__KEY", "/b.pem");
-    fails(tls, 2, &["server.tls", "nginx"]);
+    fails(tls, 2, &["server.tls.certificate", "/a.pem", "No such file"]);
 
     let mut open_admin = serve(&gateway);
     open_admin.env("FIGW_SERVER__ADMIN_LISTEN", "0.0.0.0:0");

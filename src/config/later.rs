@@ -3,8 +3,6 @@
 use super::Config;
 
 /// A key or section (and all below it), and what will act on it.
-///
-/// `server.tls` is not here: `serve` refuses it, rather than speak plain HTTP to who asked for TLS.
 const LATER: &[(&str, &str)] = &[
     ("database.read_replicas", "reads from replicas"),
     ("logging.file", "log files"),

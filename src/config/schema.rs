@@ -34,6 +34,8 @@ pub(super) enum Kind {
         min: u64,
         max: u64,
     },
+    /// `true` or `false`.
+    Flag,
     /// Allowed texts, each with what it means.
     Choice(Vec<(String, String)>),
 }
@@ -74,6 +76,7 @@ impl Node {
             "object" if schema["properties"].is_object() => section(schema),
             "object" => Kind::Map(Box::new(Self::from_json(&schema["additionalProperties"]))),
             "array" => Kind::List(Box::new(Self::from_json(&schema["items"]))),
+            "boolean" => Kind::Flag,
             "integer" => Kind::Integer {
                 min: schema["minimum"].as_u64().unwrap_or(0),
                 max: schema["maximum"].as_u64().unwrap_or(u64::from(u32::MAX)),
@@ -162,6 +165,7 @@ mod tests {
         assert_eq!(at("server.listen").kind, Kind::Text(Some("address".into())));
         assert_eq!(at("database.max_connections").kind, Kind::Integer { min: 1, max: 1000 });
         assert_eq!(at("backup.keep.last").kind, Kind::Integer { min: 0, max: u32::MAX.into() });
+        assert_eq!(at("server.proxy_protocol").kind, Kind::Flag);
         assert!(matches!(at("logging.format").kind, Kind::Choice(all) if all.len() == 2));
         assert!(matches!(at("auth.globus.authorized_groups_per_idp").kind, Kind::Map(_)));
         assert_eq!(at("instances.0.url").kind, Kind::Text(Some("http-url".into())));

@@ -33,6 +33,9 @@ pub struct Server {
     /// Addresses and networks of the proxies in front of figw. Only from these is
     /// `X-Forwarded-For` believed.
     pub trusted_proxies: Vec<Network>,
+    /// Whether connections from `trusted_proxies` begin with a header of the PROXY protocol
+    /// (version 1 or 2), which says whose they are. Those without one are closed.
+    pub proxy_protocol: bool,
     /// Largest request body. A larger one is answered with 413.
     #[serde(with = "size")]
     #[schemars(with = "SizeForm")]
@@ -65,9 +68,12 @@ pub struct Server {
     /// Directory for what must survive a restart: spooled rows and locks. Relative to the working
     /// directory.
     pub state_dir: PathBuf,
-    /// TLS on the public listener. This version checks these keys but refuses to serve with them;
-    /// put a proxy that speaks TLS in front.
+    /// TLS on the public listener.
     pub tls: Tls,
+    /// A further address and port where plain HTTP is answered with a redirect to HTTPS. Needs
+    /// `tls`.
+    #[schemars(with = "Option<AddressForm>")]
+    pub redirect_http: Option<SocketAddr>,
 }
 
 impl Default for Server {
@@ -77,6 +83,7 @@ impl Default for Server {
             admin_listen: (Ipv4Addr::LOCALHOST, 8001).into(),
             admin_token: None,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             max_body_bytes: 100 << 20,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_mins(1),
@@ -86,11 +93,13 @@ impl Default for Server {
             worker_threads: 0,
             state_dir: "./figw-state".into(),
             tls: Tls::default(),
+            redirect_http: None,
         }
     }
 }
 
-/// TLS on the public listener. Without a certificate, figw speaks plain HTTP.
+/// TLS (1.2 and 1.3, with HTTP/2) on the public listener. Without a certificate, figw speaks plain
+/// HTTP/1. The files are read again on SIGHUP, and soon after they have changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
@@ -132,6 +141,18 @@ impl Server {
         }
         if self.state_dir.as_os_str().is_empty() {
             complaints.add("server.state_dir", "must name a directory");
+        }
+        if self.redirect_http.is_some() && !self.tls.is_set() {
+            complaints.add("server.redirect_http", "needs server.tls: there is no HTTPS to go to");
+        }
+        let others = [self.listen, self.admin_listen];
+        if self.redirect_http.is_some_and(|at| others.iter().any(|other| takes_both(at, *other))) {
+            let why = "must differ from server.listen and server.admin_listen";
+            complaints.add("server.redirect_http", why);
+        }
+        if self.proxy_protocol && self.trusted_proxies.is_empty() {
+            let why = "needs server.trusted_proxies: whose headers are to be believed?";
+            complaints.add("server.proxy_protocol", why);
         }
         if self.tls.is_set() && self.tls.certificate.is_none() {
             complaints.add("server.tls.certificate", "must be set when other keys of tls are");

@@ -63,6 +63,7 @@ fn check(node: &Node, value: &Value, path: &str, found: &mut Found) {
         (Kind::List(_), _) => Some("must be a list such as [first, second]".to_owned()),
         (Kind::Secret, value) => (!is_secret(value)).then(|| secret::FORMS.to_owned()),
         (Kind::Integer { min, max }, value) => integer_complaint(*min, *max, value),
+        (Kind::Flag, value) => (!value.is_bool()).then(|| "must be true or false".to_owned()),
         (Kind::Choice(choices), value) => choice_complaint(choices, value),
         (Kind::Text(format), value) => text_complaint(format.as_deref(), value),
     };

@@ -135,6 +135,8 @@ pub struct Head {
     pub method: http::Method,
     /// The path.
     pub path: String,
+    /// Who asks, as far as trusted proxies tell.
+    pub client: std::net::IpAddr,
 }
 
 /// An inference request of a known caller.

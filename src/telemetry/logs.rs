@@ -130,14 +130,15 @@ fn filter(verbosity: Verbosity, level: LogLevel) -> Result<EnvFilter, LogError> 
 }
 
 /// Other crates' chatter is only wanted by who asks twice. What lapin calls an error, a connection
-/// that broke, is said by who opens it anew.
+/// that broke, is said by who opens it anew; of what rustls warns, any stranger can make as much as
+/// he likes.
 fn directives(verbosity: Verbosity, level: LogLevel) -> &'static str {
     match (verbosity.quiet, verbosity.verbose, level) {
-        (true, ..) | (_, 0, LogLevel::Error) => "error,lapin=off",
-        (_, 0, LogLevel::Warn) => "warn,lapin=off",
-        (_, 0, LogLevel::Info) => "warn,lapin=off,figw=info",
+        (true, ..) | (_, 0, LogLevel::Error) => "error,lapin=off,rustls=off",
+        (_, 0, LogLevel::Warn) => "warn,lapin=off,rustls=off",
+        (_, 0, LogLevel::Info) => "warn,lapin=off,rustls=off,figw=info",
         (_, 2.., _) | (.., LogLevel::Trace) => "debug,figw=trace",
-        (_, 0 | 1, _) => "warn,lapin=off,figw=debug",
+        (_, 0 | 1, _) => "warn,lapin=off,rustls=off,figw=debug",
     }
 }
 
@@ -210,9 +211,15 @@ mod tests {
     #[test]
     fn the_command_line_overrides_the_configured_level() {
         let with = |quiet, verbose| Verbosity { quiet, verbose, colors: false };
-        assert_eq!(directives(with(false, 0), LogLevel::Info), "warn,lapin=off,figw=info");
-        assert_eq!(directives(with(true, 0), LogLevel::Debug), "error,lapin=off");
-        assert_eq!(directives(with(false, 1), LogLevel::Error), "warn,lapin=off,figw=debug");
+        assert_eq!(
+            directives(with(false, 0), LogLevel::Info),
+            "warn,lapin=off,rustls=off,figw=info"
+        );
+        assert_eq!(directives(with(true, 0), LogLevel::Debug), "error,lapin=off,rustls=off");
+        assert_eq!(
+            directives(with(false, 1), LogLevel::Error),
+            "warn,lapin=off,rustls=off,figw=debug"
+        );
         assert_eq!(directives(with(false, 2), LogLevel::Warn), "debug,figw=trace");
         assert_eq!(directives(with(false, 1), LogLevel::Trace), "debug,figw=trace");
     }

@@ -190,6 +190,19 @@ pub struct Gateway {
 impl Gateway {
     /// Starts `figw serve` and waits until it is ready.
     pub fn serve(&mut self) {
+        self.serve_until(|gateway| gateway.get("/ready").is_some_and(|(status, _)| status == 200));
+    }
+
+    /// Starts `figw serve` and waits until its admin listener says that it is ready: for a public
+    /// one that does not speak plain HTTP.
+    pub fn serve_unseen(&mut self) {
+        self.serve_until(|gateway| {
+            let status = http_get(gateway.admin_port, "/admin/status");
+            status.is_some_and(|(_, body)| body.contains("\"ready\":true"))
+        });
+    }
+
+    fn serve_until(&mut self, is_ready: impl Fn(&Self) -> bool) {
         let log = File::options()
             .create(true)
             .append(true)
@@ -206,7 +219,7 @@ impl Gateway {
         self.child = Some(child);
         self.status = None;
         let given_up = Instant::now() + START_LIMIT;
-        while self.get("/ready").is_none_or(|(status, _)| status != 200) {
+        while !is_ready(self) {
             if let Some(status) = self.exited() {
                 panic!("figw serve ended with {status}:\n{}", self.log());
             }

@@ -4,6 +4,7 @@ mod batches;
 pub mod dev;
 mod globus;
 mod lifecycle;
+mod listeners;
 mod logins;
 mod reload;
 mod staging;
@@ -15,7 +16,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
-use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio::sync::Notify;
 use warp::{filters::BoxedFilter, reply::Response};
 
 use crate::{
@@ -31,11 +32,7 @@ use crate::{
         Budgets, Gateway, InFlight, Settings, StagingArea, batches::Batches, jobs::JobLists,
         lines::Lines, tasks::Tasks,
     },
-    http::{
-        self, App, Readiness,
-        admin::Admin,
-        server::{Limits, Stop, bind},
-    },
+    http::{self, App, Readiness, admin::Admin, server::Stop},
     limits::RequestLimits,
     ops::database,
     outbound,
@@ -45,13 +42,7 @@ use crate::{
 };
 
 pub use self::globus::compute;
-
-/// Connections that the admin listener serves at the same time.
-const ADMIN_CONNECTIONS: usize = 64;
-
-/// How long an idle connection is kept. Longer than the 60 s after which nginx closes its own idle
-/// connections to an upstream, so that nginx never sends into one that is just being closed.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+use self::listeners::Listeners;
 
 /// The longest that a cluster's `status_url` may take; its own setting is usually shorter.
 const STATUS_TIMEOUT: Duration = Duration::from_mins(1);
@@ -98,7 +89,6 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let Start { config, reread, level, store, greeting } = start;
     // From here on a signal does what it should, also while the parts are still being started.
     let signals = lifecycle::Signals::listen().context("cannot listen for signals")?;
-    refuse_unsupported(&config)?;
     for key in config.not_yet_in_effect() {
         tracing::warn!("{key} is set, but this version of figw does not use it yet");
     }
@@ -122,8 +112,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let logins = logins::logins(&config, cache.clone()).await?;
 
     // Bound before anything is started, so that a taken port leaves nothing to undo.
-    let public = bind(config.server.listen, "server.listen")?;
-    let admin = bind(config.server.admin_listen, "server.admin_listen")?;
+    let listeners = Listeners::bind(&config)?;
     let instance = instance_name(&config);
     make_state_dir(&config.server.state_dir)?;
     let staging = staging::area(&config)?;
@@ -154,12 +143,19 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     tokio::spawn(forget_what_is_idle(Arc::clone(&app)));
     app.gateway.tasks.follow();
     tokio::spawn(
-        reload::Reload { reread, level, running: config.clone(), app: Arc::clone(&app), refresh }
-            .follow(Arc::clone(&reload)),
+        reload::Reload {
+            reread,
+            level,
+            running: config.clone(),
+            app: Arc::clone(&app),
+            refresh,
+            tls: listeners.tls.clone(),
+        }
+        .follow(Arc::clone(&reload)),
     );
     let stop = Stop::default();
     let admin_routes = admin_routes(&config, &app, metrics, Arc::clone(&reload))?;
-    let servers = listen(&config, &app, (public, admin), admin_routes, workers, &stop);
+    let servers = listeners.serve(&config, &app, admin_routes, workers, &stop);
     tracing::info!(
         listen = %config.server.listen,
         admin = %config.server.admin_listen,
@@ -188,17 +184,6 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     );
     writer.flush_and_stop(FLUSH_DEADLINE).await;
     tracing::info!("stopped");
-    Ok(())
-}
-
-/// What must not be passed over in silence.
-fn refuse_unsupported(config: &Config) -> Result<(), ServeError> {
-    if config.server.tls.is_set() {
-        return Err(ServeError::Configuration(
-            "server.tls is set, but this version of figw does not speak TLS itself; remove it and put nginx in front"
-                .to_owned(),
-        ));
-    }
     Ok(())
 }
 
@@ -303,28 +288,6 @@ fn settings(config: &Config, limits: Arc<RequestLimits>) -> Settings {
         max_body_bytes: usize::try_from(config.server.max_body_bytes).unwrap_or(usize::MAX),
         body_timeout: config.server.body_timeout,
     }
-}
-
-/// Starts both listeners. The admin listener goes on until the very end, so that the operator sees
-/// how the other one drains.
-fn listen(
-    config: &Config,
-    app: &Arc<App>,
-    (public, admin): (TcpListener, TcpListener),
-    admin_routes: BoxedFilter<(Response,)>,
-    workers: Workers,
-    stop: &Stop,
-) -> JoinHandle<()> {
-    let limits = Limits {
-        max_connections: config.server.max_connections as usize,
-        header_timeout: config.server.header_timeout,
-        keep_alive: KEEP_ALIVE,
-    };
-    let admin_limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
-    let admin_stop = Stop { soft: stop.hard.clone(), hard: stop.hard.clone() };
-    tokio::spawn(http::server::serve(admin, admin_routes, admin_limits, admin_stop, None));
-    let (routes, workers) = (http::public(app), Some(Arc::new(workers)));
-    tokio::spawn(http::server::serve(public, routes, limits, stop.clone(), workers))
 }
 
 fn admin_routes(

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::{Reread, settings};
-use crate::{config::Config, http::App, limits::RequestLimits, telemetry::logs::LevelHandle};
+use crate::{
+    config::Config,
+    http::{App, server::Tls},
+    limits::RequestLimits,
+    telemetry::logs::LevelHandle,
+};
 
 /// What a reload works on.
 pub(super) struct Reload {
@@ -19,6 +24,8 @@ pub(super) struct Reload {
     pub(super) app: Arc<App>,
     /// Makes the catalogue be read anew, with its secrets.
     pub(super) refresh: Arc<Notify>,
+    /// Keys and certificates.
+    pub(super) tls: Option<Tls>,
 }
 
 impl Reload {
@@ -27,6 +34,9 @@ impl Reload {
         loop {
             asked.notified().await;
             self.refresh.notify_one();
+            if let Some(tls) = &self.tls {
+                tls.reload();
+            }
             self.configuration();
         }
     }
@@ -68,6 +78,10 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("server.listen", a.listen != b.listen),
         ("server.admin_listen", a.admin_listen != b.admin_listen),
+        ("server.tls", a.tls != b.tls),
+        ("server.redirect_http", a.redirect_http != b.redirect_http),
+        ("server.trusted_proxies", a.trusted_proxies != b.trusted_proxies),
+        ("server.proxy_protocol", a.proxy_protocol != b.proxy_protocol),
         ("server.admin_token", a.admin_token != b.admin_token),
         ("server.state_dir", a.state_dir != b.state_dir),
         ("server.header_timeout", a.header_timeout != b.header_timeout),
