@@ -34,5 +34,5 @@ async fn run(cli: Cli, verbosity: logs::Verbosity) -> Result<Outcome, Failure> {
         logs::init_command(verbosity).map_err(Failure::usage)?;
     }
     let context = Context { global: cli.global };
-    cli.command.run(&context).await
+    Box::pin(cli.command.run(&context)).await
 }

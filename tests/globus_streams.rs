@@ -12,7 +12,7 @@ use std::{
 use figw::{
     backends::globus_compute::streams::{End, Inbox, Piece, StreamHub, StreamTicket},
     http::{
-        server::{self, Limits, Stop},
+        server::{self, Limits, Listener, Stop},
         streaming,
     },
     outbound,
@@ -45,7 +45,9 @@ impl Gateway {
         };
         let routes = streaming::routes(Some(hub.clone()));
         let workers = Some(Arc::new(Workers::start(2).unwrap()));
-        tokio::spawn(server::serve(listener, routes, limits, Stop::default(), workers));
+        let listener =
+            Listener { socket: listener, routes, limits, tls: None, proxies: Arc::default() };
+        tokio::spawn(listener.serve(Stop::default(), workers));
         Self { hub, url, client: outbound::client(Duration::from_secs(30)).unwrap() }
     }
 
@@ -238,7 +240,10 @@ async fn without_a_secret_the_routes_say_what_is_missing() {
         header_timeout: Duration::from_secs(10),
         keep_alive: Duration::from_secs(10),
     };
-    tokio::spawn(server::serve(listener, streaming::routes(None), limits, Stop::default(), None));
+    let routes = streaming::routes(None);
+    let listener =
+        Listener { socket: listener, routes, limits, tls: None, proxies: Arc::default() };
+    tokio::spawn(listener.serve(Stop::default(), None));
     let client = outbound::client(Duration::from_secs(10)).unwrap();
     let url = format!("{url}/resource_server/api/streaming/data/");
     let answer = client.post(&url).body("{}").send().await.unwrap();
