@@ -4246,7 +4246,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__serve)
-            opts="-c -q -v -y -h -V --dev --backend --config --output --quiet --verbose --color --yes --help --version"
+            opts="-c -q -v -y -h -V --dev --take-over --backend --config --output --quiet --verbose --color --yes --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -64,6 +64,7 @@ complete -c figw -n "__fish_figw_using_subcommand serve" -l color -d 'Colours on
 always\t'Always'
 never\t'Never'"
 complete -c figw -n "__fish_figw_using_subcommand serve" -l dev -d 'Try figw out: no configuration needed, everything below ./figw-dev, loopback only'
+complete -c figw -n "__fish_figw_using_subcommand serve" -l take-over -d 'Take the place of the process that serves with the same `server.state_dir`, if there is one: it goes on until this one serves, then finishes its requests and ends. No connection is refused meanwhile'
 complete -c figw -n "__fish_figw_using_subcommand serve" -s q -l quiet -d 'Say less on standard error'
 complete -c figw -n "__fish_figw_using_subcommand serve" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c figw -n "__fish_figw_using_subcommand serve" -s y -l yes -d 'Answer every confirmation with yes'

@@ -15,12 +15,19 @@ use crate::{
 /// Stops on SIGTERM or SIGINT: /ready answers 503 for `server.drain_grace`, then no new connection
 /// is accepted, requests in flight are finished for up to `server.drain_timeout`, rows are
 /// written, and the exit status is 0. A second signal ends it at once. SIGHUP reloads the
-/// configuration file and the catalogue.
+/// configuration file and the catalogue. Sockets may come from systemd (`LISTEN_FDS`; named public,
+/// admin and redirect, or in this order), which is told when the gateway is ready, reloads and
+/// stops.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Try figw out: no configuration needed, everything below ./figw-dev, loopback only
     #[arg(long)]
     dev: bool,
+    /// Take the place of the process that serves with the same `server.state_dir`, if there is one:
+    /// it goes on until this one serves, then finishes its requests and ends. No connection is
+    /// refused meanwhile
+    #[arg(long, conflicts_with = "dev")]
+    take_over: bool,
     /// With --dev: serve every model that the OpenAI-compatible API at URL lists
     #[arg(long, value_name = "URL", requires = "dev", value_parser = parse_backend)]
     backend: Option<Url>,
@@ -39,7 +46,8 @@ impl ServeArgs {
     /// # Errors
     /// What keeps the gateway from serving.
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        let start = if self.dev { self.dev(context).await? } else { from_file(context)? };
+        let start =
+            if self.dev { self.dev(context).await? } else { from_file(context, self.take_over)? };
         serve::serve(start).await?;
         Ok(Outcome::Done)
     }
@@ -58,6 +66,7 @@ impl ServeArgs {
             level,
             store: Some(dev.store),
             greeting: Some(dev.greeting),
+            take_over: false,
         })
     }
 }
@@ -67,7 +76,7 @@ fn dev_config() -> Result<Config, Failure> {
     Ok(Config::load_from(None, std::env::vars_os()).map_err(Failure::usage)?.config)
 }
 
-fn from_file(context: &Context) -> Result<Start, Failure> {
+fn from_file(context: &Context, take_over: bool) -> Result<Start, Failure> {
     let loaded = context.config()?;
     let level = logs::init_server(&loaded.config.logging, context.global.verbosity())
         .map_err(Failure::usage)?;
@@ -86,6 +95,7 @@ fn from_file(context: &Context) -> Result<Start, Failure> {
         level,
         store: None,
         greeting: None,
+        take_over,
     })
 }
 

@@ -202,7 +202,28 @@ impl Gateway {
         });
     }
 
+    /// Starts another process that takes the place of the one that serves, which is returned.
+    pub fn take_over(&mut self) -> Child {
+        let before = self.started_at();
+        let old = self.child.take().expect("figw serves");
+        self.serve_until_with(&["serve", "--take-over"], |gateway| {
+            gateway.started_at().is_some_and(|now| Some(now) != before)
+        });
+        old
+    }
+
+    /// When the process that answers at the admin listener was started.
+    fn started_at(&self) -> Option<String> {
+        let (_, body) = http_get(self.admin_port, "/admin/status")?;
+        let status: Value = serde_json::from_str(&body).ok()?;
+        Some(status["started_at"].as_str()?.to_owned())
+    }
+
     fn serve_until(&mut self, is_ready: impl Fn(&Self) -> bool) {
+        self.serve_until_with(&["serve"], is_ready);
+    }
+
+    fn serve_until_with(&mut self, arguments: &[&str], is_ready: impl Fn(&Self) -> bool) {
         let log = File::options()
             .create(true)
             .append(true)
@@ -210,7 +231,7 @@ impl Gateway {
             .expect("a log file for figw");
         let child = self
             .command()
-            .arg("serve")
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log file, twice"))
             .stderr(log)
@@ -238,6 +259,11 @@ impl Gateway {
             .env("FAKE_BACKEND_KEY", BACKEND_KEY)
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Sets a variable for every command from now on.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     /// Runs a subcommand, which must succeed, and returns its standard output.

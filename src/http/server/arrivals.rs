@@ -15,7 +15,7 @@ use std::{
 
 use http::{
     Extensions, HeaderMap, HeaderValue, Request, StatusCode, Version,
-    header::{CONTENT_TYPE, STRICT_TRANSPORT_SECURITY},
+    header::{CONNECTION, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY},
 };
 use hyper::{body::Incoming, service::Service};
 use jiff::Timestamp;
@@ -79,6 +79,8 @@ pub(super) struct Arrivals<F> {
     /// Who has made the connection, as far as the proxies in front tell.
     peer: IpAddr,
     is_secure: bool,
+    /// Whether answers end their connection from now on; none where a connection is ended otherwise.
+    closing: Option<Arc<AtomicBool>>,
 }
 
 impl<F: Routes> Arrivals<F> {
@@ -87,7 +89,12 @@ impl<F: Routes> Arrivals<F> {
         let filter = Compression::new(filter)
             .quality(CompressionLevel::Fastest)
             .compress_when(SizeAbove::new(WORTH_COMPRESSING).and(json));
-        Self { filter, seen: Arc::default(), proxies, peer, is_secure }
+        Self { filter, seen: Arc::default(), proxies, peer, is_secure, closing: None }
+    }
+
+    /// The same, with answers that end the connection once `closing` is true.
+    pub(super) fn until(self, closing: Arc<AtomicBool>) -> Self {
+        Self { closing: Some(closing), ..self }
     }
 
     /// Becomes true with the first request.
@@ -122,7 +129,8 @@ impl<F: Routes> Service<Request<Incoming>> for Arrivals<F> {
         };
         request.extensions_mut().insert(head);
         let inner = Box::pin(tower_service::Service::call(&mut self.filter.clone(), request));
-        Named { inner, request_id, is_secure: self.is_secure }
+        let closing = self.closing.clone();
+        Named { inner, request_id, is_secure: self.is_secure, closing }
     }
 }
 
@@ -148,6 +156,7 @@ pub(super) struct Named<F> {
     inner: Pin<Box<F>>,
     request_id: HeaderValue,
     is_secure: bool,
+    closing: Option<Arc<AtomicBool>>,
 }
 
 impl<B, F: Future<Output = Result<http::Response<B>, Infallible>>> Future for Named<F> {
@@ -160,6 +169,9 @@ impl<B, F: Future<Output = Result<http::Response<B>, Infallible>>> Future for Na
             headers.insert("x-request-id", self.request_id.clone());
             if self.is_secure {
                 headers.insert(STRICT_TRANSPORT_SECURITY, ALWAYS_HTTPS);
+            }
+            if self.closing.as_ref().is_some_and(|closing| closing.load(Ordering::Relaxed)) {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response
         }))

@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use hyper::server::conn::{http1, http2};
@@ -45,6 +48,7 @@ pub(super) struct Connection<F> {
     pub(super) tls: Option<Tls>,
     pub(super) proxies: Arc<Proxies>,
     pub(super) watcher: Watcher,
+    pub(super) closing: Arc<AtomicBool>,
 }
 
 impl<F: Routes> Connection<F> {
@@ -84,8 +88,9 @@ impl<F: Routes> Connection<F> {
         stream: S,
         is_secure: bool,
     ) {
-        let Self { peer, filter, limits, proxies, watcher, .. } = self;
-        let service = Arrivals::new(filter, proxies, peer.ip().to_canonical(), is_secure);
+        let Self { peer, filter, limits, proxies, watcher, closing, .. } = self;
+        let service =
+            Arrivals::new(filter, proxies, peer.ip().to_canonical(), is_secure).until(closing);
         let seen = service.seen();
         // Not `pipeline_flush`: with it, hyper gathers whatever a slow reader leaves unread in memory.
         let connection = http1::Builder::new()

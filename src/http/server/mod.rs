@@ -6,7 +6,11 @@ mod proxies;
 mod redirect;
 mod tls;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{
@@ -34,10 +38,15 @@ pub struct Limits {
     pub keep_alive: Duration,
 }
 
-/// When a listener stops.
+/// When a listener stops, in this order.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
-    /// Stop accepting; connections end with the request they are at.
+    /// Answers over HTTP/1 say that they are the last on their connection: so its client does not
+    /// send into one that is being closed.
+    pub closing: Arc<AtomicBool>,
+    /// Stop accepting.
+    pub deaf: CancellationToken,
+    /// Connections end with the request they are at.
     pub soft: CancellationToken,
     /// Cut what is still open.
     pub hard: CancellationToken,
@@ -94,7 +103,7 @@ impl Listener {
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&self.socket, &places) => accepted,
-                () = stop.soft.cancelled() => break,
+                () = stop.deaf.cancelled() => break,
             };
             let (stream, peer, place) = accepted;
             let connection = Connection {
@@ -104,6 +113,7 @@ impl Listener {
                 tls: self.tls.clone(),
                 proxies: Arc::clone(&self.proxies),
                 watcher: graceful.watcher(),
+                closing: Arc::clone(&stop.closing),
             };
             let hard = stop.hard.clone();
             let served = async move {
@@ -119,6 +129,7 @@ impl Listener {
             }
         }
         drop(self.socket);
+        stop.soft.cancelled().await;
         tokio::select! {
             () = graceful.shutdown() => {}
             () = stop.hard.cancelled() => {}

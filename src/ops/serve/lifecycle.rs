@@ -1,7 +1,7 @@
 //! Signals, and stopping in order: unready, grace, no new connections, the rest up to a deadline.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -12,6 +12,9 @@ use tokio::{
     time::sleep,
 };
 
+use tokio_util::sync::CancellationToken;
+
+use super::service_manager;
 use crate::http::{App, server::Stop};
 
 /// How long the tasks of cut connections may take to end.
@@ -27,8 +30,19 @@ pub(super) struct Stopping {
     pub(super) grace: Duration,
     /// How long requests in flight may then take.
     pub(super) deadline: Duration,
+    /// Stops the admin listener's accepting.
+    pub(super) admin_deaf: CancellationToken,
     /// Notified on SIGHUP.
     pub(super) reload: Arc<Notify>,
+    /// Notified when a successor serves on the same sockets.
+    pub(super) relieved: Arc<Notify>,
+}
+
+/// Why the process is to end.
+enum End {
+    Signal(&'static str),
+    /// Another process serves in its place.
+    Relieved,
 }
 
 /// The signals that the process listens to.
@@ -64,15 +78,27 @@ impl Stopping {
     /// Waits for the first signal to end, then stops `servers` in order. A second signal ends the
     /// process at once.
     pub(super) async fn run(self, mut signals: Signals, mut servers: JoinHandle<()>) {
-        let first = loop {
+        let end = loop {
             tokio::select! {
                 _ = signals.hangup.recv() => self.reload.notify_one(),
-                _ = signals.terminate.recv() => break "SIGTERM",
-                _ = signals.interrupt.recv() => break "SIGINT",
+                _ = signals.terminate.recv() => break End::Signal("SIGTERM"),
+                _ = signals.interrupt.recv() => break End::Signal("SIGINT"),
+                () = self.relieved.notified() => break End::Relieved,
             }
         };
-        tracing::info!(signal = first, grace = ?self.grace, "stopping: /ready answers 503");
+        match end {
+            End::Signal(signal) => {
+                service_manager::stopping();
+                tracing::info!(signal, grace = ?self.grace, "stopping: /ready answers 503");
+            }
+            End::Relieved => {
+                tracing::info!("another process has taken over; finishing what was begun");
+                self.stop.deaf.cancel();
+                self.admin_deaf.cancel();
+            }
+        }
         self.app.readiness.drain("stopping");
+        self.stop.closing.store(true, Ordering::Relaxed);
         tokio::select! {
             () = self.wind_down(&mut servers) => {}
             second = signals.end() => {
@@ -85,6 +111,7 @@ impl Stopping {
 
     async fn wind_down(&self, servers: &mut JoinHandle<()>) {
         sleep(self.grace).await;
+        self.stop.deaf.cancel();
         self.stop.soft.cancel();
         let in_flight = self.app.gateway.in_flight.count();
         tracing::info!(in_flight, "no longer accepting connections");
@@ -94,6 +121,7 @@ impl Stopping {
             let in_flight = self.app.gateway.in_flight.count();
             tracing::warn!(in_flight, "cutting requests: server.drain_timeout is over");
         }
+        self.admin_deaf.cancel();
         self.stop.hard.cancel();
         if finished.is_err() {
             let _ = servers.await;

@@ -1,16 +1,21 @@
 //! The sockets that figw listens on, and what is served there.
 
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::AsFd, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 use warp::{filters::BoxedFilter, reply::Response};
 
-use super::ServeError;
+use super::{
+    ServeError,
+    sockets::{Inherited, Role},
+    takeover::{Offer, Predecessor},
+};
 use crate::{
     config::Config,
     http::{
         self, App,
-        server::{Limits, Listener, Proxies, Stop, Tls, bind, to_https},
+        server::{Limits, Listener, Proxies, Stop, Tls, to_https},
     },
     workers::Workers,
 };
@@ -32,21 +37,58 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Binds all of them.
-    pub(super) fn bind(config: &Config) -> Result<Self, ServeError> {
+    /// Gets all of them: systemd's, with `take_over` those of the process before this one, or else
+    /// new ones.
+    pub(super) async fn get(
+        config: &Config,
+        take_over: bool,
+    ) -> Result<(Self, Option<Predecessor>), ServeError> {
+        let given = Inherited::of_systemd()?;
+        if take_over && given.is_empty() {
+            if let Some((predecessor, sockets)) = Predecessor::ask(&config.server.state_dir).await?
+            {
+                return Ok((Self::bind(config, sockets)?, Some(predecessor)));
+            }
+            tracing::info!("there is no process to take over from");
+        }
+        Ok((Self::bind(config, given)?, None))
+    }
+
+    /// Binds those that are not among the inherited ones.
+    fn bind(config: &Config, mut inherited: Inherited) -> Result<Self, ServeError> {
         let server = &config.server;
         let tls = Tls::load(&server.tls).map_err(ServeError::Configuration)?;
-        let redirecting = server.redirect_http.map(|at| bind(at, "server.redirect_http"));
+        let mut get = |role, address| inherited.take_or_bind(role, address);
         Ok(Self {
-            public: bind(server.listen, "server.listen")?,
-            admin: bind(server.admin_listen, "server.admin_listen")?,
-            redirecting: redirecting.transpose()?,
+            public: get(Role::Public, server.listen)?,
+            admin: get(Role::Admin, server.admin_listen)?,
+            redirecting: server.redirect_http.map(|at| get(Role::Redirect, at)).transpose()?,
             tls,
         })
     }
 
-    /// Starts serving. The admin listener goes on until the very end, so that the operator sees how
-    /// the public one drains.
+    /// Offers the sockets to a successor until `stop` makes deaf. What is returned is notified once
+    /// a successor serves with them.
+    pub(super) fn offer(&self, config: &Config, stop: &Stop) -> Arc<Notify> {
+        let relieved = Arc::new(Notify::new());
+        let redirecting = self.redirecting.as_ref().map(|socket| (Role::Redirect, socket.as_fd()));
+        let sockets: Vec<_> =
+            [(Role::Public, self.public.as_fd()), (Role::Admin, self.admin.as_fd())]
+                .into_iter()
+                .chain(redirecting)
+                .collect();
+        match Offer::make(&config.server.state_dir, &sockets) {
+            Ok(offer) => {
+                let standing = offer.stand(Arc::clone(&relieved));
+                tokio::spawn(stop.deaf.clone().run_until_cancelled_owned(standing));
+            }
+            Err(error) => tracing::warn!(%error, "no other process will be able to take over"),
+        }
+        relieved
+    }
+
+    /// Starts serving. The admin listener accepts until `admin_deaf`, and goes on until the very end,
+    /// so that the operator sees how the public one drains.
     pub(super) fn serve(
         self,
         config: &Config,
@@ -54,6 +96,7 @@ impl Listeners {
         admin_routes: BoxedFilter<(Response,)>,
         workers: Workers,
         stop: &Stop,
+        admin_deaf: CancellationToken,
     ) -> JoinHandle<()> {
         let server = &config.server;
         let limits = Limits {
@@ -68,7 +111,12 @@ impl Listeners {
             tls: None,
             proxies: Arc::default(),
         };
-        let until_the_end = Stop { soft: stop.hard.clone(), hard: stop.hard.clone() };
+        let until_the_end = Stop {
+            closing: Arc::clone(&stop.closing),
+            deaf: admin_deaf,
+            soft: stop.hard.clone(),
+            hard: stop.hard.clone(),
+        };
         tokio::spawn(beside(self.admin, admin_routes).serve(until_the_end, None));
         if let Some(socket) = self.redirecting {
             let redirecting = beside(socket, to_https(server.listen.port()));

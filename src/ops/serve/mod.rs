@@ -7,8 +7,11 @@ mod lifecycle;
 mod listeners;
 mod logins;
 mod reload;
+mod service_manager;
+mod sockets;
 mod staging;
 mod streams;
+mod takeover;
 
 use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
@@ -17,6 +20,7 @@ use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use warp::{filters::BoxedFilter, reply::Response};
 
 use crate::{
@@ -26,7 +30,7 @@ use crate::{
         globus_compute::{Compute, streams::StreamHub},
         metis::Manifests,
     },
-    catalog::{self, Catalog, snapshot::ResolveSecret},
+    catalog::{self, Catalog, Snapshot, snapshot::ResolveSecret},
     config::{Config, ConfigError, Loaded, Secret, secret},
     gateway::{
         Budgets, Gateway, InFlight, Settings, StagingArea, batches::Batches, jobs::JobLists,
@@ -79,6 +83,8 @@ pub struct Start {
     pub store: Option<Arc<dyn Store>>,
     /// Said on standard output once requests are served.
     pub greeting: Option<String>,
+    /// Whether to take the place of a process that serves with the same state directory.
+    pub take_over: bool,
 }
 
 /// Runs the gateway until it is told to stop.
@@ -86,7 +92,7 @@ pub struct Start {
 /// # Errors
 /// What keeps it from starting, in one line that says what to do.
 pub async fn serve(start: Start) -> Result<(), ServeError> {
-    let Start { config, reread, level, store, greeting } = start;
+    let Start { config, reread, level, store, greeting, take_over } = start;
     // From here on a signal does what it should, also while the parts are still being started.
     let signals = lifecycle::Signals::listen().context("cannot listen for signals")?;
     for key in config.not_yet_in_effect() {
@@ -100,19 +106,14 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let resolve: Arc<ResolveSecret<'static>> = Arc::new(resolve_secret);
     let snapshot =
         catalog::watch::load(&*store, &*resolve).await.context("cannot read the catalogue")?;
-    if snapshot.key_count() == 0 && config.auth.globus.application_id.is_none() {
-        return Err(ServeError::Configuration(
-            "nobody could be let in: there is no API key, and auth.globus is not set up; make one with `figw key create --name NAME --user USER`"
-                .to_owned(),
-        ));
-    }
+    refuse_without_callers(&config, &snapshot)?;
     let catalog = Arc::new(Catalog::new(snapshot));
     let streams = streams::hub(&config)?;
     let cache = logins::cache(&config)?;
     let logins = logins::logins(&config, cache.clone()).await?;
 
     // Bound before anything is started, so that a taken port leaves nothing to undo.
-    let listeners = Listeners::bind(&config)?;
+    let (listeners, predecessor) = Listeners::get(&config, take_over).await?;
     let instance = instance_name(&config);
     make_state_dir(&config.server.state_dir)?;
     let staging = staging::area(&config)?;
@@ -155,13 +156,19 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     );
     let stop = Stop::default();
     let admin_routes = admin_routes(&config, &app, metrics, Arc::clone(&reload))?;
-    let servers = listeners.serve(&config, &app, admin_routes, workers, &stop);
+    let admin_deaf = CancellationToken::new();
+    let relieved = listeners.offer(&config, &stop);
+    let servers = listeners.serve(&config, &app, admin_routes, workers, &stop, admin_deaf.clone());
     tracing::info!(
         listen = %config.server.listen,
         admin = %config.server.admin_listen,
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
+    service_manager::begin();
+    if let Some(predecessor) = predecessor {
+        predecessor.relieve().await;
+    }
     if let Some(greeting) = greeting {
         greet(&greeting);
     }
@@ -171,7 +178,9 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         stop,
         grace: config.server.drain_grace,
         deadline: config.server.drain_timeout,
+        admin_deaf,
         reload,
+        relieved,
     };
     stopping.run(signals, servers).await;
     tokio::join!(
@@ -185,6 +194,16 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     writer.flush_and_stop(FLUSH_DEADLINE).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn refuse_without_callers(config: &Config, snapshot: &Snapshot) -> Result<(), ServeError> {
+    if snapshot.key_count() > 0 || config.auth.globus.application_id.is_some() {
+        return Ok(());
+    }
+    Err(ServeError::Configuration(
+        "nobody could be let in: there is no API key, and auth.globus is not set up; make one with `figw key create --name NAME --user USER`"
+            .to_owned(),
+    ))
 }
 
 /// A connection may need a second one to a back end; most systems allow a process 1,024 files

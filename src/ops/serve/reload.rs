@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::{Reread, settings};
+use super::{Reread, service_manager, settings};
 use crate::{
     config::Config,
     http::{App, server::Tls},
@@ -33,11 +33,13 @@ impl Reload {
     pub(super) async fn follow(mut self, asked: Arc<Notify>) {
         loop {
             asked.notified().await;
+            service_manager::reloading();
             self.refresh.notify_one();
             if let Some(tls) = &self.tls {
                 tls.reload();
             }
             self.configuration();
+            service_manager::ready();
         }
     }
 
