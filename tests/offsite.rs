@@ -486,3 +486,54 @@ fn peak_memory(estate: &Estate, arguments: &[&str]) -> u64 {
     assert!(peak > 0);
     peak
 }
+
+#[test]
+fn a_disk_that_is_not_mounted_is_not_written_to() {
+    let estate = Estate::sqlite();
+    let (disk, mounted) = (estate.path("disk"), estate.path("mounted"));
+    copies_go_to(&estate, &format!("file://{}", mounted.display()), "");
+    let first = back_up(&estate);
+    fs::rename(&mounted, &disk).unwrap();
+    fs::create_dir(&mounted).unwrap();
+    let message = fails(&estate, 1, &["backup"]);
+    assert!(message.contains("is good in") && message.contains("is its disk mounted"), "{message}");
+    assert_eq!(fs::read_dir(&mounted).unwrap().count(), 0);
+    // Mounted again, it gets what it missed.
+    fs::remove_dir(&mounted).unwrap();
+    fs::rename(&disk, &mounted).unwrap();
+    run(&estate, &["backup", "sync"]);
+    let all = listed(&estate);
+    assert_eq!(all.len(), 2);
+    assert!(all.values().all(|found| *found == good("local+offsite")), "{all:?}");
+
+    // Copies of a figw that made no mark are taken over as they are.
+    fs::remove_file(mounted.join("figw-offsite")).unwrap();
+    run(&estate, &["backup", "sync"]);
+    assert!(mounted.join("figw-offsite").exists() && mounted.join(&first).exists());
+
+    // A new disk is said to be one.
+    fs::rename(&mounted, &disk).unwrap();
+    let message = fails(&estate, 1, &["backup", "sync"]);
+    let note = estate.backups().join("offsite.json");
+    assert!(message.contains(note.to_str().unwrap()), "{message}");
+    fs::remove_file(note).unwrap();
+    run(&estate, &["backup", "sync"]);
+    assert!(mounted.join(&first).exists());
+}
+
+#[test]
+fn archived_wal_comes_back_from_the_store() {
+    let estate = estate_with(&STORE.url("fetched", STORE.address()), "");
+    let archive = estate.backups().join("wal");
+    let history = "1\t0/3000000\tbefore 2026-11-25 12:00:00+00\n";
+    fs::write(estate.path("00000002.history"), history).unwrap();
+    run(&estate, &["wal", "push", "00000002.history", "00000002.history"]);
+    run(&estate, &["backup", "sync"]);
+    assert!(!STORE.objects("fetched/wal").is_empty());
+    fs::remove_dir_all(archive).unwrap();
+    let fetched = figw(&estate, &["wal", "fetch", "--recovery", "00000002.history", "out"], &[]);
+    assert_eq!(fetched.status, Some(0), "{fetched:?}");
+    assert_eq!(fs::read_to_string(estate.path("out")).unwrap(), history);
+    let missing = figw(&estate, &["wal", "fetch", "--recovery", "00000003.history", "out"], &[]);
+    assert_eq!(missing.status, Some(1), "PostgreSQL may go on without it: {missing:?}");
+}

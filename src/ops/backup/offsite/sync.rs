@@ -96,7 +96,7 @@ impl Backups {
     ) -> Result<Synced, BackupError> {
         self.meter.begin("looking at the off-site copies", 0);
         if !dry_run {
-            place.create()?;
+            place.claim(self.repository())?;
         }
         let local = self.repository().list()?;
         let remote = place.list().await?;
