@@ -31,6 +31,9 @@ use support::{
 };
 use time::{Duration as Days, OffsetDateTime};
 
+/// A model that takes its time.
+const SLOW: &str = "fault-slow-chunks-100";
+
 /// An authority and what it has issued.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -84,7 +87,7 @@ fn replace(path: &Path, text: &str) {
 
 /// A gateway that speaks HTTPS with a certificate of this authority, and has these settings.
 fn secure(back_end: &Fake, authority: &Authority, settings: &[(&str, &str)]) -> Gateway {
-    let plan = Plan::in_front_of(back_end.api_url()).models(MODELS);
+    let plan = Plan::in_front_of(back_end.api_url()).models(MODELS).models([SLOW]);
     let plan = settings.iter().fold(plan, |plan, (key, value)| plan.set(key, value));
     let mut gateway = plan
         .set("server.tls.certificate", "certificate.pem")
@@ -100,7 +103,7 @@ fn url(gateway: &Gateway, path: &str) -> String {
     format!("https://127.0.0.1:{}{path}", gateway.address().port())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chats_and_streams_go_over_both_versions_of_http() {
     let (back_end, authority) = (Fake::start(), Authority::new());
     let gateway = secure(&back_end, &authority, &[]);
@@ -122,6 +125,13 @@ async fn chats_and_streams_go_over_both_versions_of_http() {
         assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
         assert!(text.matches("data: ").count() >= 41, "{text}");
     }
+    // Who hangs up over HTTP/2 resets his stream, not the connection.
+    let client = authority.client().build().unwrap();
+    let request = client.post(url(&gateway, "/v1/chat/completions")).bearer_auth(gateway.key());
+    let stream = request.json(&streamed_chat(SLOW, 1000)).send().await.unwrap();
+    assert_eq!(gateway.status()["in_flight"], 1);
+    drop(stream);
+    gateway.wait_until_idle(Duration::from_millis(500));
     let plain = gateway.get("/health");
     assert!(plain.is_none_or(|(status, _)| status != 200), "no plain HTTP on this port");
 }
@@ -314,6 +324,12 @@ fn proxies_say_where_a_request_comes_from() {
         GET /health HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 198.51.100.9\r\nconnection: close\r\n\r\n";
     assert!(answer_to(&gateway, forwarded).starts_with("HTTP/1.1 200"));
     assert!(gateway.log().contains("198.51.100.9"), "{}", gateway.log());
+    let stranger = b"PROXY TCP4 203.0.113.5 10.0.0.1 5000 443\r\n\
+        GET /v1/models HTTP/1.1\r\nhost: a\r\nauthorization: Bearer wrong\r\nconnection: close\r\n\r\n";
+    assert!(answer_to(&gateway, stranger).starts_with("HTTP/1.1 401"));
+    let log = gateway.log();
+    let line = log.lines().find(|line| line.contains("not admitted")).unwrap();
+    assert!(line.contains("203.0.113.5") && !line.contains("wrong"), "{line}");
     assert_eq!(answer_to(&gateway, GET), "", "without a header, nothing is answered");
 }
 

@@ -84,11 +84,15 @@ async fn admit(
     headers: &http::HeaderMap,
 ) -> Result<Arc<crate::domain::Caller>, Refusal> {
     let gateway = &app.gateway;
-    let caller = app
-        .auth
-        .authenticate(&gateway.catalog, headers)
-        .await
-        .map_err(|error| not_admitted(&error))?;
+    let caller = app.auth.authenticate(&gateway.catalog, headers).await.map_err(|error| {
+        tracing::info!(
+            client = %head.client,
+            path = head.path,
+            request_id = head.request_id.to_str().unwrap_or_default(),
+            "not admitted: {error}"
+        );
+        not_admitted(&error)
+    })?;
     if let Err(wait) = gateway.settings.load().limits.take(&caller.user) {
         let refusal = Refusal::new(
             http::StatusCode::TOO_MANY_REQUESTS,
