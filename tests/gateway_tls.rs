@@ -132,6 +132,8 @@ async fn chats_and_streams_go_over_both_versions_of_http() {
     assert_eq!(gateway.status()["in_flight"], 1);
     drop(stream);
     gateway.wait_until_idle(Duration::from_millis(500));
+    let health = gateway.run(&["health"]);
+    assert!(health.starts_with("FIGW OK"), "{health}");
     let plain = gateway.get("/health");
     assert!(plain.is_none_or(|(status, _)| status != 200), "no plain HTTP on this port");
 }

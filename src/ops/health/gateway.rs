@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Finding, Measure, State, Subject};
-use crate::outbound;
+use crate::{config::Server, outbound};
 
 /// How long the gateway may take to answer.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -35,10 +35,10 @@ struct Part {
 pub(super) async fn check(subject: &Subject) -> Option<Finding> {
     let url = match &subject.url {
         Some(url) => format!("{}/ready", url.as_str().trim_end_matches('/')),
-        None => format!("http://{}/ready", reachable(subject.config.server.listen)),
+        None => own_url(&subject.config.server),
     };
     let begun = Instant::now();
-    let finding = match ask(&url).await {
+    let finding = match ask(&url, subject.url.is_none()).await {
         Ok((status, body)) => judge(&url, status, &body),
         Err(error) => {
             let reason = if error.is_timeout() {
@@ -66,8 +66,10 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
     last.to_string()
 }
 
-async fn ask(url: &str) -> reqwest::Result<(StatusCode, Vec<u8>)> {
-    let response = outbound::direct_client(LONGEST)?.get(url).send().await?;
+async fn ask(url: &str, is_own: bool) -> reqwest::Result<(StatusCode, Vec<u8>)> {
+    let client =
+        if is_own { outbound::own_client(LONGEST) } else { outbound::direct_client(LONGEST) };
+    let response = client?.get(url).send().await?;
     let status = response.status();
     Ok((status, response.bytes().await?.to_vec()))
 }
@@ -93,6 +95,12 @@ fn judge(url: &str, status: StatusCode, body: &[u8]) -> Finding {
             Finding::new(State::Critical, format!("{word} ({status}): {reasons}")).since(since)
         }
     }
+}
+
+/// Where the gateway of this configuration answers.
+fn own_url(server: &Server) -> String {
+    let scheme = if server.tls.is_set() { "https" } else { "http" };
+    format!("{scheme}://{}/ready", reachable(server.listen))
 }
 
 /// Where a program on this machine reaches a listener.
