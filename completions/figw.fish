@@ -808,20 +808,82 @@ complete -c figw -n "__fish_figw_using_subcommand logout" -s v -l verbose -d 'Sa
 complete -c figw -n "__fish_figw_using_subcommand logout" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_using_subcommand logout" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_using_subcommand logout" -s V -l version -d 'Print version'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
 json\t'One JSON document with stable keys'"
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -s q -l quiet -d 'Say less on standard error'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -s v -l verbose -d 'Say more on standard error; twice for everything'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -s y -l yes -d 'Answer every confirmation with yes'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -s V -l version -d 'Print version'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -f -a "cron" -d 'The jobs that make backups and prove them, for cron'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from cron globus-endpoint help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "nginx" -d 'nginx in front of all instances, with TLS'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "systemd" -d 'figw as a service of systemd: figw.service and figw.socket'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "pgbouncer" -d 'PgBouncer between the instances and PostgreSQL'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "cron" -d 'The jobs that make backups and prove them, for cron'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "logrotate" -d 'logrotate for logging.file, where logrotate keeps all logs of a machine'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "compose" -d 'Everything on one host: figw, PostgreSQL, Redis and nginx, for Docker Compose'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "kubernetes" -d 'Everything for Kubernetes, as one file for `kubectl apply`'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "firewall" -d 'Who may reach which port: users the public one, the admin listener the instances alone'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l server-name -d 'Name of the site, such as figw.example.org; repeatable [default: every name]' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l certificate -d 'PEM file with the certificate and its chain' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l certificate-key -d 'PEM file with the certificate\'s key' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l https-port -d 'Port for TLS' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l http-port -d 'Port for plain HTTP, which leads to TLS' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l access-log -d 'Access log, or `off`' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l authorities -d 'Authorities of the instances\' own certificates, where their URLs begin with https://' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l part -d 'Which part of the file to print' -r -f -a "all\t'Everything'
+site\t'The servers without their upstreams, which stand in a file of their own'
+upstream\t'The upstreams alone'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l color -d 'blue or green: print the upstreams of that fleet alone, whose instances have the word in their name. auto, always and never mean colours on standard error, as everywhere' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'
+blue\t'For `generate nginx` alone: the instances that are blue'
+green\t'For `generate nginx` alone: the instances that are green'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l into -d 'Write into this directory, each file under its own name, instead of standard output' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l plain-http -d 'Serve plain HTTP, where something in front speaks TLS'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l ipv4-only -d 'Listen on IPv4 addresses alone, where the kernel has no others'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from systemd" -l user -d 'Run figw as this user and group' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from systemd" -l program -d 'Where figw is [default: where this program is]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from systemd" -l into -d 'Write into this directory, each file under its own name, instead of standard output' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from systemd" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from systemd" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from systemd" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from systemd" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from systemd" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from systemd" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from systemd" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from systemd" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from pgbouncer" -l listen -d 'Where PgBouncer listens [default: as `database.url` has it where `database.migration_url` is set, or else 127.0.0.1:6432]' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from pgbouncer" -l auth-file -d 'File with the roles\' password hashes' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from pgbouncer" -l pool-size -d 'Connections to PostgreSQL [default: `database.max_connections` of all instances, at most 60]' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from pgbouncer" -l into -d 'Write into this directory, each file under its own name, instead of standard output' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from pgbouncer" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from pgbouncer" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from pgbouncer" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from pgbouncer" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from pgbouncer" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from pgbouncer" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from pgbouncer" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from pgbouncer" -s V -l version -d 'Print version'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -l user -d 'Run the jobs as this user, in the form of /etc/cron.d [default: the form of a user\'s crontab]' -r
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
@@ -834,6 +896,67 @@ complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subc
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from cron" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from logrotate" -l user -d 'Whose log it is' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from logrotate" -l into -d 'Write into this directory, each file under its own name, instead of standard output' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from logrotate" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from logrotate" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from logrotate" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from logrotate" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from logrotate" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from logrotate" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from logrotate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from logrotate" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -l image -d 'figw\'s image' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -l instances -d 'Instances of figw [default: as many as the configuration has, at least 2]' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -l server-name -d 'Name of the site, such as figw.example.org; repeatable [default: every name]' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -l subnet -d 'Addresses for nginx and the instances, which nothing else around uses' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -l into -d 'Write into this directory, each file under its own name, instead of standard output' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from compose" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from kubernetes" -l image -d 'figw\'s image' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from kubernetes" -l namespace -d 'Namespace of all objects' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from kubernetes" -l replicas -d 'Pods that serve [default: as many as instances are configured, or else 3]' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from kubernetes" -l into -d 'Write into this directory, each file under its own name, instead of standard output' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from kubernetes" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from kubernetes" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from kubernetes" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from kubernetes" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from kubernetes" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from kubernetes" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from kubernetes" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from kubernetes" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -l tool -d 'The program that the rules are for' -r -f -a "nftables\t'nftables: a table beside the others'
+ufw\t'ufw: a script that calls it'
+firewalld\t'firewalld: a script that calls firewall-cmd'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -l public-port -d 'Port that is open to everybody; repeatable [default: that of `server.listen`, or 80 and 443 where nginx stands in front: `server.listen` is a loopback address, or `server.trusted_proxies` is set]' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -l admin-from -d 'Address or network, besides the instances\', that may reach `server.admin_listen`, such as Prometheus\'; repeatable' -r
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -l into -d 'Write into this directory, each file under its own name, instead of standard output' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -s V -l version -d 'Print version'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l scheduler -d 'What starts the nodes' -r -f -a "pbs\t'PBS'
 slurm\t'Slurm'
 local\t'The endpoint\'s own machine'"
@@ -868,7 +991,14 @@ complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subc
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "nginx" -d 'nginx in front of all instances, with TLS'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "systemd" -d 'figw as a service of systemd: figw.service and figw.socket'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "pgbouncer" -d 'PgBouncer between the instances and PostgreSQL'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "cron" -d 'The jobs that make backups and prove them, for cron'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "logrotate" -d 'logrotate for logging.file, where logrotate keeps all logs of a machine'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "compose" -d 'Everything on one host: figw, PostgreSQL, Redis and nginx, for Docker Compose'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "kubernetes" -d 'Everything for Kubernetes, as one file for `kubectl apply`'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "firewall" -d 'Who may reach which port: users the public one, the admin listener the instances alone'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c figw -n "__fish_figw_using_subcommand config; and not __fish_seen_subcommand_from check show import-env help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
@@ -1032,7 +1162,14 @@ complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcomma
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "create" -d 'Make a key and show it, this once'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "list" -d 'List every key, without its text'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "revoke" -d 'Refuse a key from now on; running gateways follow within 5 seconds'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "nginx" -d 'nginx in front of all instances, with TLS'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "systemd" -d 'figw as a service of systemd: figw.service and figw.socket'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "pgbouncer" -d 'PgBouncer between the instances and PostgreSQL'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "cron" -d 'The jobs that make backups and prove them, for cron'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "logrotate" -d 'logrotate for logging.file, where logrotate keeps all logs of a machine'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "compose" -d 'Everything on one host: figw, PostgreSQL, Redis and nginx, for Docker Compose'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "kubernetes" -d 'Everything for Kubernetes, as one file for `kubectl apply`'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "firewall" -d 'Who may reach which port: users the public one, the admin listener the instances alone'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Check the configuration and every secret it refers to'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the effective values, secrets masked'

@@ -32,7 +32,10 @@ pub mod wal;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 
 pub use context::{Context, Failure, Outcome};
 
@@ -92,7 +95,7 @@ pub struct GlobalArgs {
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Colours on standard error
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    #[arg(long, global = true, default_value = "auto", value_name = "WHEN", value_parser = Color::parser(Color::is_for_terminals))]
     pub color: Color,
     /// Answer every confirmation with yes
     #[arg(short, long, global = true)]
@@ -104,7 +107,7 @@ impl GlobalArgs {
     #[must_use]
     pub fn verbosity(&self) -> Verbosity {
         let colors = match self.color {
-            Color::Auto => logs::wants_colors(),
+            Color::Auto | Color::Blue | Color::Green => logs::wants_colors(),
             Color::Always => true,
             Color::Never => false,
         };
@@ -132,6 +135,24 @@ pub enum Color {
     Always,
     /// Never.
     Never,
+    /// For `generate nginx` alone: the instances that are blue.
+    Blue,
+    /// For `generate nginx` alone: the instances that are green.
+    Green,
+}
+
+impl Color {
+    /// Reads the values that are `wanted`.
+    fn parser(wanted: fn(Self) -> bool) -> impl TypedValueParser<Value = Self> {
+        let possible = Self::value_variants().iter().filter(|color| wanted(**color));
+        PossibleValuesParser::new(possible.filter_map(ValueEnum::to_possible_value))
+            .try_map(|name| Self::from_str(&name, false))
+    }
+
+    /// Whether it says something about a terminal.
+    const fn is_for_terminals(self) -> bool {
+        matches!(self, Self::Auto | Self::Always | Self::Never)
+    }
 }
 
 /// The subcommands.

@@ -25,8 +25,12 @@ mod staging;
 mod units;
 mod yaml;
 
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::domain::{SecretSource, secret::SecretReference};
 
 pub use database::{Cache, Database};
 pub use gateway::{Batches, Gateway, Limits};
@@ -104,6 +108,19 @@ impl Config {
         let mut secrets = Vec::new();
         self.clone().each_secret(&mut |_, secret| secrets.push(secret.clone()));
         secrets
+    }
+
+    /// Makes each secret that is set a file in this directory, named by its key, such as
+    /// `database.url` or `database.read_replicas.0`. Returns the names.
+    pub fn move_secrets_to_files(&mut self, directory: &Path) -> Vec<String> {
+        let mut names = Vec::new();
+        self.each_secret(&mut |key, secret| {
+            let name = key.replace('[', ".").replace(']', "");
+            let file = directory.join(&name).display().to_string();
+            *secret = Secret::new(key, SecretSource::Reference(SecretReference::File(file)));
+            names.push(name);
+        });
+        names
     }
 
     /// Visits every secret that is set, with its key.

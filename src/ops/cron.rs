@@ -180,7 +180,7 @@ impl Crontab {
 
 /// How often a backup is due, and how people say that: twice in the time of the objective, for a
 /// backup that is being made counts only once it is whole.
-fn interval(rpo: Duration) -> (String, String) {
+pub(super) fn interval(rpo: Duration) -> (String, String) {
     let minutes = rpo.as_secs() / 120;
     match [30, 20, 15, 10, 5].into_iter().find(|every| *every <= minutes) {
         _ if minutes >= 60 => ("17 * * * *".to_owned(), "Hourly".to_owned()),

@@ -6,6 +6,7 @@ pub mod cron;
 pub mod database;
 pub mod doctor;
 pub mod drill;
+pub mod generate;
 pub mod globus;
 pub mod health;
 pub mod login;

@@ -52,6 +52,11 @@ impl Caller {
         Self { address: gateway.address(), key: Some(gateway.key().to_owned()), headers: vec![] }
     }
 
+    /// Somebody who asks there: a proxy in front of gateways.
+    pub fn at(address: SocketAddr, key: Option<&str>) -> Self {
+        Self { address, key: key.map(str::to_owned), headers: vec![] }
+    }
+
     /// The same with another key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {

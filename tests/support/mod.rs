@@ -27,6 +27,7 @@ pub mod globus;
 pub mod globus_auth;
 pub mod load;
 pub mod login_server;
+pub mod nginx;
 pub mod object_store;
 pub mod person;
 pub mod postgres;

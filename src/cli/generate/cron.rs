@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
+use super::user_name;
 use crate::{
     cli::{Context, Failure, Outcome},
     ops::cron::Crontab,
@@ -17,15 +18,6 @@ pub struct CronArgs {
     /// Run the jobs as this user, in the form of /etc/cron.d [default: the form of a user's crontab]
     #[arg(long, value_name = "NAME", value_parser = user_name)]
     user: Option<String>,
-}
-
-fn user_name(name: &str) -> Result<String, String> {
-    let is_fit = |c: char| c.is_ascii_alphanumeric() || "._-$".contains(c);
-    if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(is_fit) {
-        Ok(name.to_owned())
-    } else {
-        Err("must be the name of a user".to_owned())
-    }
 }
 
 impl CronArgs {
