@@ -1,6 +1,11 @@
 //! What `figw generate nginx` prints, in a real nginx, in front of real gateways and of instances that
 //! the test plays itself.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper may fail its test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test helper may fail its test"
+)]
 
 mod support;
 
@@ -11,8 +16,9 @@ use std::{
     process::Command,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -24,6 +30,7 @@ use support::{
     fake::Fake,
     gateway::{Gateway, Plan, free_port},
     nginx::Nginx,
+    played::{self, Played},
     postgres::Postgres,
     requests::{chat, streamed_chat},
     small_server::{Reply, SmallServer},
@@ -63,52 +70,6 @@ fn nginx_before(instances: &[(&str, &str)], more: &str) -> (Nginx, SocketAddr) {
     nginx.put("figw.conf", &generated(instances, more, &arguments));
     nginx.start(port);
     (nginx, (Ipv4Addr::LOCALHOST, port).into())
-}
-
-/// An instance that answers with its name and what it was sent, or with this status.
-fn played(name: &'static str, status: Arc<AtomicU16>, asked: Arc<AtomicUsize>) -> SmallServer {
-    SmallServer::start(move |ask| {
-        asked.fetch_add(1, Ordering::SeqCst);
-        let status = status.load(Ordering::SeqCst);
-        let header = |name: &str| ask.headers.get(name).and_then(|value| value.to_str().ok());
-        let mut reply = Reply::json(
-            status,
-            &json!({
-                "instance": name,
-                "bytes": ask.body.len(),
-                "forwarded_for": header("x-forwarded-for"),
-                "request_id": header("x-request-id"),
-                "proto": header("x-forwarded-proto"),
-            }),
-        );
-        if status == 503 {
-            reply.headers.push(("retry-after", "7".to_owned()));
-        }
-        reply
-    })
-}
-
-/// An instance and what the test knows of it.
-struct Played {
-    server: SmallServer,
-    status: Arc<AtomicU16>,
-    asked: Arc<AtomicUsize>,
-}
-
-impl Played {
-    fn new(name: &'static str) -> Self {
-        let (status, asked) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicUsize::new(0)));
-        let server = played(name, Arc::clone(&status), Arc::clone(&asked));
-        Self { server, status, asked }
-    }
-
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-
-    fn answers(&self, status: u16) {
-        self.status.store(status, Ordering::SeqCst);
-    }
 }
 
 #[test]
@@ -244,6 +205,7 @@ async fn what_one_instance_turns_down_another_gets_and_nobody_is_left_out_for_it
         assert_eq!((&answer["instance"], &answer["bytes"]), (&json!("two"), &json!(3 << 20)));
     }
     assert!(one.asked() > 0, "nobody knows it before");
+    // A batch, too, though otherwise it is never sent a second time.
     let batch = caller.post("/resource_server/c/vllm/v1/batches", "{}").await.ok().json();
     assert_eq!(batch["instance"], "two");
 
@@ -272,6 +234,36 @@ async fn what_one_instance_turns_down_another_gets_and_nobody_is_left_out_for_it
     let before = one.asked() + two.asked();
     let answer = caller.ask("chat/completions", &json!({})).await;
     assert_eq!((answer.status, one.asked() + two.asked()), (502, before + 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_have_been_begun_is_begun_again_unless_it_would_be_there_twice() {
+    let (one, asked) = (Played::new("one"), Arc::new(AtomicUsize::new(0)));
+    let closing = played::closing(Arc::clone(&asked));
+    let instances = [("closing", closing.as_str()), ("one", one.server.url())];
+    for (path, is_begun_again) in [
+        ("/v1/chat/completions", true),
+        ("/resource_server/c/vllm/v1/batches", false),
+        ("/resource_server/c/vllm/tasks", false),
+        ("/resource_server/api/streaming/data/", false),
+    ] {
+        // A new one, which leaves nobody out.
+        let (_nginx, address) = nginx_before(&instances, "");
+        let caller = Caller::at(address, None);
+        let (before, closed) = (one.asked(), asked.load(Ordering::SeqCst));
+        let mut answered = 0;
+        for _ in 0..4 {
+            match caller.post(path, "{}").await.status {
+                200 => answered += 1,
+                502 => {}
+                other => panic!("{path}: {other}"),
+            }
+        }
+        let lost = asked.load(Ordering::SeqCst) - closed;
+        assert!(lost > 0, "{path}: the one that closes was asked");
+        let expected = if is_begun_again { 4 } else { 4 - lost };
+        assert_eq!((one.asked() - before, answered), (expected, expected), "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -308,7 +300,7 @@ async fn who_asks_is_told_by_nginx_and_a_body_has_figws_limit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_switch_from_blue_to_green_takes_the_next_request_and_leaves_the_last_alone() {
     let slow = SmallServer::start(|_| {
-        std::thread::sleep(Duration::from_secs(2));
+        thread::sleep(Duration::from_secs(2));
         Reply::json(200, &json!({"instance": "blue"}))
     });
     let green = Played::new("green");

@@ -30,6 +30,7 @@ pub mod login_server;
 pub mod nginx;
 pub mod object_store;
 pub mod person;
+pub mod played;
 pub mod postgres;
 pub mod python;
 pub mod rabbitmq;

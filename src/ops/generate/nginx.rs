@@ -72,13 +72,22 @@ impl Nginx {
         Ok(match self.part {
             NginxPart::All => {
                 let head = "# figw behind nginx, made by `figw generate nginx`, for /etc/nginx/conf.d/figw.conf.\n\n";
-                let content = format!("{head}{}\n{}", upstream(), self.site(config, &instances)?);
+                let room = main_configuration(config);
+                let content =
+                    format!("{head}{room}{}\n{}", upstream(), self.site(config, &instances)?);
                 GeneratedFile::new("figw.conf", content)
             }
             NginxPart::Site => {
                 let head = "# figw behind nginx, made by `figw generate nginx --part site`, for /etc/nginx/conf.d/figw.conf.\n\
                      # The upstreams stand in a file beside it: `figw generate nginx --color blue`.\n\n";
-                GeneratedFile::new("figw.conf", format!("{head}{}", self.site(config, &instances)?))
+                GeneratedFile::new(
+                    "figw.conf",
+                    format!(
+                        "{head}{}{}",
+                        main_configuration(config),
+                        self.site(config, &instances)?
+                    ),
+                )
             }
             NginxPart::Upstream(_) => {
                 let head = "# Made by `figw generate nginx`, for /etc/nginx/conf.d/figw-upstream.conf.\n\n";
@@ -114,7 +123,7 @@ impl Nginx {
                     ],
                 ),
                 self.redirect(&names),
-                self.listen(self.https_port, " ssl http2"),
+                format!("{HTTP2}\n{}", self.listen(self.https_port, " ssl http2")),
                 "https",
             ),
             // What stands in front of nginx is not known here.
@@ -168,6 +177,28 @@ impl Nginx {
         Ok(if self.server_names.is_empty() { "_".into() } else { self.server_names.join(" ") })
     }
 }
+
+/// Why nginx may complain.
+const HTTP2: &str = "\
+# From version 1.25 on nginx prefers `http2 on;` and says so; older ones know this form alone.";
+
+/// What belongs into a file that is not figw's.
+fn main_configuration(config: &Config) -> String {
+    let instances = u64::try_from(config.instances.len().max(1)).unwrap_or(u64::MAX);
+    let most = u64::from(config.server.max_connections).saturating_mul(instances);
+    // A caller's connection and the one to an instance.
+    let connections = most.saturating_mul(2).clamp(1024, MOST_CONNECTIONS);
+    format!(
+        "# Each request takes two of nginx's connections for as long as it lasts; Debian's 768 are soon gone.\n\
+         # In /etc/nginx/nginx.conf (for each of its workers, so this has room to spare):\n\
+         #   worker_rlimit_nofile {};\n\
+         #   events {{ worker_connections {connections}; }}\n\n",
+        connections * 2
+    )
+}
+
+/// Memory is set aside for each.
+const MOST_CONNECTIONS: u64 = 65_536;
 
 /// Why every instance is in its upstream twice.
 const BACKUP: &str = "\
