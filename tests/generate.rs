@@ -12,8 +12,8 @@ use std::{
     fs,
     net::TcpStream,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::{Child, Command},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -22,88 +22,10 @@ use serde_json::Value;
 use support::{
     backups::Said,
     gateway::free_port,
+    generated::{FLEET, SECRET, Site, accepted},
     postgres::{Postgres, as_service_user, newest_bin, private_directory, psql},
     python,
 };
-use tempfile::TempDir;
-
-/// A password that must be in no file.
-const SECRET: &str = "geheim-and-hidden";
-
-/// A fleet in production, as an operator would write it.
-const FLEET: &str = "
-server:
-  listen: 0.0.0.0:8000
-  admin_token: geheim-and-hidden
-  trusted_proxies: [10.0.0.9, 'fd00::/64']
-database:
-  url: 'postgres://figw:geheim-and-hidden@pooler.example.org:6432/figw'
-  migration_url: 'postgres://figw:geheim-and-hidden@db.example.org/figw'
-cache: {redis_url: 'redis://:geheim-and-hidden@cache.example.org/0'}
-globus_compute: {client_id: an-id, client_secret: geheim-and-hidden}
-backup: {offsite_url: 's3://bucket/figw?secret_access_key=geheim-and-hidden'}
-logging: {file: /var/log/figw/figw.log}
-instances:
-- {name: gw1, url: 'http://10.0.0.1:8000', admin_url: 'http://10.0.0.1:8001'}
-- {name: gw2, url: 'http://10.0.0.2:8000', admin_url: 'http://10.0.0.2:8001'}
-- {name: gw3, url: 'http://[fd00::3]:8000', admin_url: 'http://[fd00::3]:8001'}
-";
-
-/// A directory with a configuration, for everything that one test generates.
-struct Site {
-    directory: TempDir,
-}
-
-impl Site {
-    fn new(configuration: &str) -> Self {
-        // PgBouncer's user must be let in, too.
-        let directory = private_directory();
-        fs::write(directory.path().join("figw.yaml"), configuration).unwrap();
-        Self { directory }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn figw(&self, arguments: &[&str]) -> Said {
-        let mut figw = Command::new(env!("CARGO_BIN_EXE_figw"));
-        figw.env("FIGW_CONFIG", self.path("figw.yaml")).args(arguments);
-        figw.current_dir(self.directory.path()).stdin(Stdio::null()).output().unwrap().into()
-    }
-
-    /// What `figw generate …` prints. The same once more, and no secret in it.
-    fn generate(&self, arguments: &[&str]) -> String {
-        let arguments = [&["--quiet", "generate"], arguments].concat();
-        let said = self.figw(&arguments);
-        assert_eq!(said.status, Some(0), "{arguments:?}: {said:?}");
-        assert!(!said.stdout.contains(SECRET), "{arguments:?} shows a secret: {}", said.stdout);
-        assert_eq!(self.figw(&arguments).stdout, said.stdout, "the same each time");
-        said.stdout
-    }
-
-    /// Generates into a file of this name, and returns its path.
-    fn save(&self, name: &str, arguments: &[&str]) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, self.generate(arguments)).unwrap();
-        path
-    }
-}
-
-/// Runs a program to its end; it must be there.
-fn run(command: &mut Command) -> Said {
-    let program = command.get_program().to_owned();
-    let output = command.stdin(Stdio::null()).output();
-    Said::from(output.unwrap_or_else(|e| panic!("{}: {e}; run scripts/test", program.display())))
-}
-
-/// The same where the program must have nothing to say against it.
-#[track_caller]
-fn accepted(command: &mut Command) -> Said {
-    let said = run(command);
-    assert_eq!(said.status, Some(0), "{said:?}");
-    said
-}
 
 /// A command that believes itself root, with a network of its own.
 fn in_own_network(program: &str) -> Command {
@@ -297,7 +219,30 @@ fn ufw_takes_each_command_and_firewalld_is_given_what_it_knows() {
         fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
     };
-    stub("ufw", "exec unshare --user --map-root-user --net /usr/sbin/ufw --dry-run \"$@\"");
+    // The machine's own rules are for root's eyes; these are Debian's first ones.
+    let own = site.path("own");
+    fs::create_dir_all(own.join("etc/ufw/applications.d")).unwrap();
+    fs::create_dir_all(own.join("etc/default")).unwrap();
+    fs::copy("/etc/default/ufw", own.join("etc/default/ufw")).unwrap();
+    for name in [
+        "user.rules",
+        "user6.rules",
+        "before.rules",
+        "before6.rules",
+        "after.rules",
+        "after6.rules",
+        "ufw.conf",
+    ] {
+        fs::copy(Path::new("/usr/share/ufw").join(name), own.join("etc/ufw").join(name)).unwrap();
+    }
+    stub(
+        "ufw",
+        &format!(
+            "exec unshare --user --map-root-user --net /usr/sbin/ufw --dry-run --rootdir=/ \
+             --datadir={} \"$@\"",
+            own.display()
+        ),
+    );
     let told = site.path("told");
     stub("firewall-cmd", &format!("printf '%s|' \"$@\" >> {0}; echo >> {0}", told.display()));
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
@@ -305,6 +250,10 @@ fn ufw_takes_each_command_and_firewalld_is_given_what_it_knows() {
         let script = site.save(tool, &["firewall", "--tool", tool]);
         let said = accepted(Command::new("/bin/sh").arg(&script).env("PATH", &path));
         assert!(!said.stderr.contains("ERROR"), "{said:?}");
+        if tool == "ufw" {
+            let shut = "### tuple ### deny tcp 8001 0.0.0.0/0 any 0.0.0.0/0 in";
+            assert!(said.stdout.contains(shut), "{said:?}");
+        }
     }
     let told = fs::read_to_string(told).unwrap();
     let lines: Vec<_> = told.lines().collect();

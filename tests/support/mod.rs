@@ -23,6 +23,7 @@ pub mod backups;
 pub mod client;
 pub mod fake;
 pub mod gateway;
+pub mod generated;
 pub mod globus;
 pub mod globus_auth;
 pub mod load;
