@@ -29,7 +29,7 @@ pub enum GenerateCommand {
     /// is not passed on.
     #[command(after_long_help = nginx::SWITCHING)]
     Nginx(nginx::NginxArgs),
-    /// figw as a service of systemd: figw.service and figw.socket
+    /// figw as a service of systemd: figw.service and its sockets
     ///
     /// systemd holds the public port, so that a restart refuses no connection, and takes from figw
     /// what a gateway does not need. Relative paths of the configuration begin in /var/lib/figw.

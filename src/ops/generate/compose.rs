@@ -82,6 +82,7 @@ impl Compose {
         config.backup.replication_url = None;
         let proxies: Network = self.subnet.to_string().parse().map_err(GenerateError::new)?;
         config.server.trusted_proxies = vec![proxies];
+        config.server.proxy_protocol = false;
         config.instances.clear();
         for number in 1..=count {
             let url = |port| {

@@ -57,6 +57,7 @@ impl Contained {
         config.backup.directory = Path::new(STATE).join("backups");
         // What the host has at these places is not in the container; TLS ends in front of it.
         server.tls = crate::config::Tls::default();
+        server.redirect_http = None;
         config.logging.file = None;
         config.backup.postgres_bin = None;
         config.backup.identities.clear();

@@ -61,7 +61,10 @@ impl Firewall {
         let admin = server.admin_listen.port();
         let is_behind = server.listen.ip().is_loopback() || !server.trusted_proxies.is_empty();
         let open: BTreeSet<u16> = match (&self.public_ports[..], is_behind) {
-            ([], false) => BTreeSet::from([server.listen.port()]),
+            ([], false) => {
+                let redirect = server.redirect_http.map(|address| address.port());
+                std::iter::once(server.listen.port()).chain(redirect).collect()
+            }
             // nginx's.
             ([], true) => BTreeSet::from([80, 443]),
             (ports, _) => ports.iter().copied().collect(),

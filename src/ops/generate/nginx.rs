@@ -66,6 +66,12 @@ impl Nginx {
     /// # Errors
     /// When an instance, name or path cannot be written into the file.
     pub fn render(&self, config: &Config) -> Result<GeneratedFile, GenerateError> {
+        if config.server.proxy_protocol {
+            return Err(GenerateError::new(
+                "server.proxy_protocol is set, but nginx has no PROXY header for HTTP; turn it off: nginx \
+                 says in X-Forwarded-For whose a request is",
+            ));
+        }
         let color = if let NginxPart::Upstream(color) = self.part { color } else { None };
         let instances = Instances::of(config, color)?;
         let upstream = || upstream(&instances, color);

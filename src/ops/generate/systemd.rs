@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -33,22 +33,15 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// Renders `figw.service` and `figw.socket`.
+    /// Renders `figw.service` and its socket units.
     ///
     /// # Errors
     /// When a path cannot be written into a unit.
     pub fn render(&self, config: &Config) -> Result<Vec<GeneratedFile>, GenerateError> {
         let service = self.service(config)?;
-        let listen = config.server.listen;
-        // `[::]` means both kinds of addresses, as it does when figw opens the listener.
-        let ipv6only = if listen.is_ipv6() { "BindIPv6Only=both" } else { "" };
-        let values = [("listen", listen.to_string()), ("ipv6only", ipv6only.to_owned())];
-        let values = values.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let socket = fill(include_str!("templates/figw.socket"), &values);
-        Ok(vec![
-            GeneratedFile::new("figw.service", service),
-            GeneratedFile::new("figw.socket", socket),
-        ])
+        let mut files = vec![GeneratedFile::new("figw.service", service)];
+        files.extend(sockets(config).map(Socket::render));
+        Ok(files)
     }
 
     fn service(&self, config: &Config) -> Result<String, GenerateError> {
@@ -66,6 +59,7 @@ impl Systemd {
         let home = if self.uses_homes(config) { "read-only" } else { "yes" };
         let values = [
             ("user", self.user.clone()),
+            ("sockets", sockets(config).map(|socket| socket.unit).collect::<Vec<_>>().join(" ")),
             ("after", after(config)),
             ("command", command.join(" ")),
             ("stop", seconds_to_stop(server).to_string()),
@@ -87,10 +81,54 @@ impl Systemd {
         let mut paths: Vec<PathBuf> = vec![self.program.clone()];
         paths.extend(self.config_file.clone());
         paths.extend(written(config));
+        let tls = &config.server.tls;
+        paths.extend([&tls.certificate, &tls.key, &tls.client_ca].into_iter().flatten().cloned());
         paths.extend(secret_files(config).map(PathBuf::from));
         paths
             .iter()
             .any(|path| ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home)))
+    }
+}
+
+/// A listener that systemd opens.
+struct Socket {
+    unit: &'static str,
+    /// What figw knows it by.
+    role: &'static str,
+    key: &'static str,
+    address: SocketAddr,
+}
+
+/// Those of users. The admin listener is figw's own: nobody waits for it.
+fn sockets(config: &Config) -> impl Iterator<Item = Socket> {
+    let server = &config.server;
+    let redirect = server.redirect_http.map(|address| Socket {
+        unit: "figw-redirect.socket",
+        role: "redirect",
+        key: "server.redirect_http",
+        address,
+    });
+    let public = Socket {
+        unit: "figw.socket",
+        role: "public",
+        key: "server.listen",
+        address: server.listen,
+    };
+    std::iter::once(public).chain(redirect)
+}
+
+impl Socket {
+    fn render(self) -> GeneratedFile {
+        // `[::]` means both kinds of addresses, as it does when figw opens the listener.
+        let ipv6only = if self.address.is_ipv6() { "BindIPv6Only=both" } else { "" };
+        let values = [
+            ("unit", self.unit),
+            ("role", self.role),
+            ("key", self.key),
+            ("listen", &self.address.to_string()),
+            ("ipv6only", ipv6only),
+        ];
+        GeneratedFile::new(self.unit, fill(include_str!("templates/figw.socket"), &values))
     }
 }
 
@@ -240,6 +278,17 @@ mod tests {
             user: "figw".into(),
         };
         systemd.render(&loaded.config).unwrap().remove(0).content
+    }
+
+    #[test]
+    fn each_listener_of_users_has_a_socket_that_figw_knows() {
+        let yaml = "server: {listen: '0.0.0.0:443', redirect_http: '[::]:80', tls: {certificate: a, key: b}}";
+        let loaded = Config::load_from(Some(("f".into(), yaml.as_bytes().to_vec())), []).unwrap();
+        let units: Vec<_> = sockets(&loaded.config).map(Socket::render).collect();
+        assert_eq!(units.len(), 2);
+        assert!(units[0].content.contains("\nFileDescriptorName=public\n"), "{units:?}");
+        assert!(units[1].content.contains("\nListenStream=[::]:80\nBindIPv6Only=both\n"));
+        assert!(unit(yaml).contains("\nRequires=figw.socket figw-redirect.socket\n"));
     }
 
     #[test]
