@@ -70,6 +70,9 @@ _figw() {
             figw,restore)
                 cmd="figw__subcmd__restore"
                 ;;
+            figw,rolling-restart)
+                cmd="figw__subcmd__rolling__subcmd__restart"
+                ;;
             figw,serve)
                 cmd="figw__subcmd__serve"
                 ;;
@@ -400,6 +403,9 @@ _figw() {
             figw__subcmd__help,restore)
                 cmd="figw__subcmd__help__subcmd__restore"
                 ;;
+            figw__subcmd__help,rolling-restart)
+                cmd="figw__subcmd__help__subcmd__rolling__subcmd__restart"
+                ;;
             figw__subcmd__help,serve)
                 cmd="figw__subcmd__help__subcmd__serve"
                 ;;
@@ -617,7 +623,7 @@ _figw() {
 
     case "${cmd}" in
         figw)
-            opts="-c -q -v -y -h -V --config --output --quiet --verbose --color --yes --help --version serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help"
+            opts="-c -q -v -y -h -V --config --output --quiet --verbose --color --yes --help --version serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config rolling-restart health doctor completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3283,7 +3289,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__help)
-            opts="serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config health doctor completions man help"
+            opts="serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config rolling-restart health doctor completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4150,6 +4156,20 @@ _figw() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        figw__subcmd__help__subcmd__rolling__subcmd__restart)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         figw__subcmd__help__subcmd__serve)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -4812,6 +4832,40 @@ _figw() {
                     return 0
                     ;;
                 --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__rolling__subcmd__restart)
+            opts="-c -q -v -y -h -V --dry-run --only --resume --config --output --quiet --verbose --color --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --only)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -25,6 +25,7 @@ pub mod migrate;
 mod progress;
 pub mod restore;
 mod restore_to_time;
+pub mod rolling_restart;
 pub mod serve;
 mod table;
 pub mod token;
@@ -224,6 +225,13 @@ pub enum Command {
     Generate(generate::GenerateCommand),
     /// Check, show or convert the configuration
     Config(config::ConfigArgs),
+    /// Restart the fleet one instance at a time, losing no request
+    ///
+    /// Each instance is told to take no more requests, finishes those it has, is restarted by its own
+    /// command, must become ready as a new process, and is watched for `rolling_restart.stabilise`;
+    /// no instance is touched unless all others are ready. The first thing that goes wrong stops
+    /// everything and leaves the rest untouched. Interrupted, it takes back what it had drained.
+    RollingRestart(rolling_restart::RollingRestartArgs),
     /// Say whether the gateway is well, as monitoring plugins do
     ///
     /// Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN; wrong usage and a wrong configuration
@@ -261,6 +269,7 @@ impl Command {
             Self::Logout(args) => args.run(context).await,
             Self::Generate(command) => command.run(context).await,
             Self::Config(args) => args.run(context),
+            Self::RollingRestart(args) => args.run(context).await,
             Self::Health(args) => args.run(context).await,
             Self::Doctor(args) => args.run(context).await,
             Self::Completions(args) => args.run(context),

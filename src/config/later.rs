@@ -9,8 +9,6 @@ const LATER: &[(&str, &str)] = &[
     ("logging.max_bytes", "log files"),
     ("logging.keep", "log files"),
     ("logging.prompts", "storing of prompts"),
-    ("instances", "`figw rolling-restart`"),
-    ("rolling_restart", "`figw rolling-restart`"),
 ];
 
 /// What the key waits for, when exactly this key or section is in the list.
@@ -54,8 +52,8 @@ mod tests {
     #[test]
     fn what_is_set_is_listed() {
         let mut config = Config::default();
-        config.rolling_restart.stabilise *= 2;
+        config.logging.max_bytes *= 2;
         config.logging.keep = 1;
-        assert_eq!(config.not_yet_in_effect(), ["logging.keep", "rolling_restart"]);
+        assert_eq!(config.not_yet_in_effect(), ["logging.max_bytes", "logging.keep"]);
     }
 }

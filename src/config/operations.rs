@@ -186,9 +186,10 @@ pub struct Instance {
     pub url: HttpUrl,
     /// Address of its admin listener.
     pub admin_url: HttpUrl,
-    /// Command that restarts it, such as `ssh gw1 sudo systemctl restart figw`.
+    /// Command that restarts it, as a list of arguments, such as
+    /// `[ssh, gw1, sudo, systemctl, restart, figw]`.
     #[serde(default)]
-    pub restart: Option<String>,
+    pub restart: Vec<String>,
 }
 
 pub(super) fn check_instances(instances: &[Instance], complaints: &mut Complaints) {
@@ -207,7 +208,8 @@ pub(super) fn check_instances(instances: &[Instance], complaints: &mut Complaint
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RollingRestart {
-    /// How long a restarted instance must stay ready before the next one is taken.
+    /// How long a restarted instance must stay ready, and answer no worse than the others, before
+    /// the next one is taken.
     #[serde(with = "duration")]
     #[schemars(with = "DurationForm")]
     pub stabilise: Duration,
@@ -215,10 +217,23 @@ pub struct RollingRestart {
     #[serde(with = "duration")]
     #[schemars(with = "DurationForm")]
     pub drain_timeout: Duration,
+    /// Longest time that an instance's `restart` may take.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationForm")]
+    pub restart_timeout: Duration,
+    /// Longest wait for the new process to become ready.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationForm")]
+    pub ready_timeout: Duration,
 }
 
 impl Default for RollingRestart {
     fn default() -> Self {
-        Self { stabilise: Duration::from_secs(15), drain_timeout: Duration::from_mins(10) }
+        Self {
+            stabilise: Duration::from_secs(15),
+            drain_timeout: Duration::from_mins(10),
+            restart_timeout: Duration::from_mins(10),
+            ready_timeout: Duration::from_mins(2),
+        }
     }
 }

@@ -38,7 +38,7 @@ pub fn routes(admin: &Arc<Admin>) -> BoxedFilter<(Response,)> {
     };
     let levers = get("status", status)
         .or(post("drain", |admin| {
-            admin.app.readiness.drain("drained by its operator");
+            admin.app.readiness.drain_for_operator();
             tracing::info!("draining: /ready answers 503");
             status(admin)
         }))

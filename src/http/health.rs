@@ -1,7 +1,13 @@
 //! Is the process there, can it serve, and which clusters are up. None of it asks anybody: the
 //! answers come from what background tasks have noted, so they never hang with what they tell of.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use http::{HeaderValue, StatusCode, header};
 use jiff::Timestamp;
@@ -13,6 +19,9 @@ use super::{App, error, paths, read, with};
 use crate::{
     auth::globus::Logins, cache::Cache, catalog::Catalog, domain::Trouble, store::RowWriter,
 };
+
+/// No moment at all.
+const NEVER: u64 = u64::MAX;
 
 /// What `/ready` is answered from.
 #[derive(Debug)]
@@ -26,6 +35,12 @@ pub struct Readiness {
     cache: Option<Cache>,
     logins: Option<Logins>,
     draining: RwLock<Option<Draining>>,
+    /// How long requests are still served once an operator drains: load balancers that ask for
+    /// `/ready` notice in time.
+    grace: Duration,
+    epoch: Instant,
+    /// From when on requests are refused, in milliseconds since `epoch`.
+    refusing_from: AtomicU64,
 }
 
 /// Why and since when an instance asks not to be sent requests.
@@ -57,8 +72,24 @@ impl Readiness {
     #[must_use]
     pub fn new(instance: String, catalog: Arc<Catalog>, rows: RowWriter) -> Self {
         let started_at = Timestamp::now();
-        let draining = RwLock::default();
-        Self { instance, started_at, catalog, rows, cache: None, logins: None, draining }
+        Self {
+            instance,
+            started_at,
+            catalog,
+            rows,
+            cache: None,
+            logins: None,
+            draining: RwLock::default(),
+            grace: Duration::ZERO,
+            epoch: Instant::now(),
+            refusing_from: AtomicU64::new(NEVER),
+        }
+    }
+
+    /// Serves requests for so long after an operator has begun to drain.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
     }
 
     /// Tells of `cache`, too, where instances share one.
@@ -79,8 +110,25 @@ impl Readiness {
         draining.get_or_insert(Draining { since: Timestamp::now(), reason });
     }
 
+    /// The same on an operator's word: after the grace, requests are refused, so that load balancers
+    /// which do not ask for `/ready` go elsewhere, too.
+    pub fn drain_for_operator(&self) {
+        self.drain("drained by its operator");
+        let from = self.epoch.elapsed() + self.grace;
+        let from = u64::try_from(from.as_millis()).unwrap_or(NEVER);
+        self.refusing_from.fetch_min(from, Ordering::Relaxed);
+    }
+
+    /// Whether requests are refused by now.
+    #[must_use]
+    pub fn is_refusing(&self) -> bool {
+        let from = self.refusing_from.load(Ordering::Relaxed);
+        from != NEVER && self.epoch.elapsed() >= Duration::from_millis(from)
+    }
+
     /// Takes requests again.
     pub fn undrain(&self) {
+        self.refusing_from.store(NEVER, Ordering::Relaxed);
         *self.draining.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 

@@ -14,7 +14,7 @@ pub mod staging;
 pub mod streaming;
 pub mod tasks;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use warp::{Filter, Reply, filters::BoxedFilter, reply::Response};
 
@@ -23,6 +23,9 @@ use crate::{
     gateway::{Gateway, Head, Refusal},
 };
 pub use health::Readiness;
+
+/// What callers are told to wait who have reached an instance that is being drained.
+const DRAINING_RETRY: Duration = Duration::from_secs(1);
 
 /// What every handler of the public listener may need.
 #[derive(Debug)]
@@ -83,6 +86,10 @@ async fn admit(
     head: &Head,
     headers: &http::HeaderMap,
 ) -> Result<Arc<crate::domain::Caller>, Refusal> {
+    if app.readiness.is_refusing() {
+        let message = "This instance is being drained; ask once more to reach another one.";
+        return Err(Refusal::unavailable("draining", message, DRAINING_RETRY));
+    }
     let gateway = &app.gateway;
     let caller = app.auth.authenticate(&gateway.catalog, headers).await.map_err(|error| {
         tracing::info!(

@@ -12,5 +12,6 @@ pub mod health;
 pub mod login;
 pub mod recovery;
 pub mod restore;
+pub mod rolling;
 pub mod serve;
 pub mod shell;

@@ -92,7 +92,7 @@ impl Compose {
                 name: name(number),
                 url: url(PORT)?,
                 admin_url: url(ADMIN_PORT)?,
-                restart: Some(format!("docker compose restart {}", name(number))),
+                restart: ["docker", "compose", "restart", &name(number)].map(str::to_owned).into(),
             });
         }
         Ok(Contained::new(&config, SECRETS, true))

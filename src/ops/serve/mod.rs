@@ -120,6 +120,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let writer = RowWriter::start(Arc::clone(&store), writer_options(&config, &instance));
     let compute = globus::compute(&config)?;
     let readiness = Readiness::new(instance, Arc::clone(&catalog), writer.clone())
+        .with_grace(config.server.drain_grace)
         .with_cache(cache)
         .with_logins(logins.clone());
     let app = Arc::new(App {
