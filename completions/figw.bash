@@ -1629,7 +1629,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__endpoint__subcmd__add)
-            opts="-c -q -v -y -h -V --slug --cluster --framework --model --adapter --api-url --api-key-env --api-key-file --request-timeout --api-port --endpoint-uuid --function-uuid --batch-endpoint-uuid --batch-function-uuid --delay --groups --domains --tpm-model --tpm-user --enabled --register-functions --no-check --config --output --quiet --verbose --color --yes --help --version"
+            opts="-c -q -v -y -h -V --slug --cluster --framework --model --adapter --api-url --api-key-env --api-key-file --request-timeout --api-port --endpoint-uuid --function-uuid --batch-endpoint-uuid --batch-function-uuid --max-in-flight --delay --groups --domains --tpm-model --tpm-user --enabled --register-functions --no-check --config --output --quiet --verbose --color --yes --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1688,6 +1688,10 @@ _figw() {
                     return 0
                     ;;
                 --batch-function-uuid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-in-flight)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1911,7 +1915,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__endpoint__subcmd__set)
-            opts="-c -q -v -y -h -V --cluster --framework --model --adapter --api-url --api-key-env --api-key-file --request-timeout --api-port --endpoint-uuid --function-uuid --batch-endpoint-uuid --batch-function-uuid --delay --groups --domains --tpm-model --tpm-user --enabled --config --output --quiet --verbose --color --yes --help --version"
+            opts="-c -q -v -y -h -V --cluster --framework --model --adapter --api-url --api-key-env --api-key-file --request-timeout --api-port --endpoint-uuid --function-uuid --batch-endpoint-uuid --batch-function-uuid --max-in-flight --delay --groups --domains --tpm-model --tpm-user --enabled --config --output --quiet --verbose --color --yes --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1966,6 +1970,10 @@ _figw() {
                     return 0
                     ;;
                 --batch-function-uuid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-in-flight)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

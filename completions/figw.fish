@@ -376,6 +376,7 @@ complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subc
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l function-uuid -d 'globus-compute: the registered inference function' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l batch-endpoint-uuid -d 'globus-compute: the endpoint for batches' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l batch-function-uuid -d 'globus-compute: the registered batch function' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l max-in-flight -d 'direct-api, globus-compute, metis: most requests sent to it at one time; 0 for no limit' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l delay -d 'echo: pause before each piece of a stream, such as 20ms' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l groups -d 'Groups of which a caller must be in one, separated by commas' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from add" -l domains -d 'Domains of which a caller\'s address must have one, separated by commas' -r
@@ -410,6 +411,7 @@ complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subc
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l function-uuid -d 'globus-compute: the registered inference function' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l batch-endpoint-uuid -d 'globus-compute: the endpoint for batches' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l batch-function-uuid -d 'globus-compute: the registered batch function' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l max-in-flight -d 'direct-api, globus-compute, metis: most requests sent to it at one time; 0 for no limit' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l delay -d 'echo: pause before each piece of a stream, such as 20ms' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l groups -d 'Groups of which a caller must be in one, separated by commas' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from register" -l domains -d 'Domains of which a caller\'s address must have one, separated by commas' -r
@@ -465,6 +467,7 @@ complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subc
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l function-uuid -d 'globus-compute: the registered inference function' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l batch-endpoint-uuid -d 'globus-compute: the endpoint for batches' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l batch-function-uuid -d 'globus-compute: the registered batch function' -r
+complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l max-in-flight -d 'direct-api, globus-compute, metis: most requests sent to it at one time; 0 for no limit' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l delay -d 'echo: pause before each piece of a stream, such as 20ms' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l groups -d 'Groups of which a caller must be in one, separated by commas' -r
 complete -c figw -n "__fish_figw_using_subcommand endpoint; and __fish_seen_subcommand_from set" -l domains -d 'Domains of which a caller\'s address must have one, separated by commas' -r

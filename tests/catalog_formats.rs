@@ -1,7 +1,7 @@
 //! Whatever the catalogue can hold is written and read back as it was, as JSON and as YAML.
 #![allow(missing_docs, reason = "tests")]
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use figw::domain::{
     AccessPolicy, Endpoint, EndpointSettings, SecretSource,
@@ -23,25 +23,36 @@ fn milliseconds() -> impl Strategy<Value = Duration> {
 }
 
 fn settings() -> impl Strategy<Value = EndpointSettings> {
-    let direct = (any::<String>(), option::of(secret()), option::of(milliseconds())).prop_map(
-        |(api_url, api_key, request_timeout)| {
-            EndpointSettings::DirectApi(DirectApi { api_url, api_key, request_timeout })
+    let limit = || option::of(any::<NonZeroU32>());
+    let times = || option::of(milliseconds());
+    let direct = (any::<String>(), option::of(secret()), times(), limit()).prop_map(
+        |(api_url, api_key, request_timeout, max_in_flight)| {
+            EndpointSettings::DirectApi(DirectApi {
+                api_url,
+                api_key,
+                request_timeout,
+                max_in_flight,
+            })
         },
     );
-    let globus = (any::<u16>(), any::<String>(), any::<String>(), option::of(any::<String>()))
-        .prop_map(|(api_port, endpoint_uuid, function_uuid, batch)| {
+    let ids = (any::<String>(), any::<String>(), option::of(any::<String>()));
+    let globus = (any::<u16>(), ids, limit()).prop_map(
+        |(api_port, (endpoint_uuid, function_uuid, batch), max_in_flight)| {
             EndpointSettings::GlobusCompute(GlobusCompute {
                 api_port,
                 endpoint_uuid,
                 function_uuid,
                 batch_endpoint_uuid: batch.clone(),
                 batch_function_uuid: batch,
+                max_in_flight,
             })
-        });
-    let metis = (option::of(any::<String>()), option::of(secret()), option::of(milliseconds()))
-        .prop_map(|(api_url, api_key, request_timeout)| {
-            EndpointSettings::Metis(Metis { api_url, api_key, request_timeout })
-        });
+        },
+    );
+    let metis = (option::of(any::<String>()), option::of(secret()), times(), limit()).prop_map(
+        |(api_url, api_key, request_timeout, max_in_flight)| {
+            EndpointSettings::Metis(Metis { api_url, api_key, request_timeout, max_in_flight })
+        },
+    );
     let echo = milliseconds().prop_map(|delay| EndpointSettings::Echo(Echo { delay }));
     prop_oneof![direct, globus, metis, echo]
 }

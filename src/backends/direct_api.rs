@@ -43,6 +43,8 @@ type Pool = Client<HttpsConnector<HttpConnector>, CallBody>;
 #[derive(Debug)]
 pub struct DirectTarget {
     uris: [Uri; Route::ALL.len()],
+    /// Where the back end lists its models.
+    models: String,
     authorization: Option<HeaderValue>,
     /// The endpoint's own budget for a whole request.
     pub request_timeout: Option<Duration>,
@@ -115,7 +117,27 @@ impl DirectTarget {
                 .ok_or_else(|| format!("api_url `{base}` is not an http:// or https:// address"))?;
         }
         let authorization = api_key.map(bearer).transpose()?;
-        Ok(Self { uris, authorization, request_timeout: settings.request_timeout })
+        let models = format!("{base}/models");
+        Ok(Self { uris, models, authorization, request_timeout: settings.request_timeout })
+    }
+
+    /// Asks the back end for its models, off the path of any request. Whatever it answers, short of a
+    /// failure of its own, shows that it is there.
+    ///
+    /// # Errors
+    /// Why it seems not to be.
+    pub async fn probe(&self, client: &reqwest::Client, patience: Duration) -> Result<(), String> {
+        let mut request = client.get(&self.models).timeout(patience);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.clone());
+        }
+        match request.send().await {
+            Ok(answer) if answer.status().is_server_error() => {
+                Err(format!("status {}", answer.status().as_u16()))
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(reason(&error)),
+        }
     }
 
     fn headers(&self, mut headers: HeaderMap) -> HeaderMap {

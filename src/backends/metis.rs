@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::direct_api::DirectTarget;
+use super::{Presence, direct_api::DirectTarget};
 use crate::{
     cache::Kept,
     domain::{Cluster, DirectApi, Metis},
@@ -302,6 +302,15 @@ impl MetisTarget {
         url.and_then(|url| self.at(url).ok()).ok_or(NotLive::NoAddress)
     }
 
+    /// Whether the model takes requests, by the manifest.
+    pub async fn presence(&self, manifests: &Manifests) -> Presence {
+        match self.live(manifests).await {
+            Ok(_) => Presence::Running,
+            Err(NotLive::Unknown(_)) => Presence::Unknown,
+            Err(NotLive::Status(_) | NotLive::NoAddress) => Presence::Away,
+        }
+    }
+
     /// The target at `url`, made anew when that has changed.
     fn at(&self, url: &str) -> Result<Arc<DirectTarget>, String> {
         if let Some(current) = &*self.current.load()
@@ -313,6 +322,7 @@ impl MetisTarget {
             api_url: url.to_owned(),
             api_key: None,
             request_timeout: self.settings.request_timeout,
+            max_in_flight: None,
         };
         let target = Arc::new(DirectTarget::new(&settings, self.api_key.as_ref())?);
         self.current.store(Some(Arc::new((url.to_owned(), Arc::clone(&target)))));

@@ -25,6 +25,37 @@ pub struct Told(pub String);
 /// An answer's body as it arrives.
 pub type AnswerBody = BoxBody<Bytes, BoxError>;
 
+/// Whether a model is there, as far as is known without sending it a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Presence {
+    /// Nobody has found out, or nobody can.
+    #[default]
+    Unknown,
+    /// It takes requests.
+    Running,
+    /// It is being started, or waits for a place to run.
+    Starting,
+    /// Its endpoint is online; a request would start it.
+    Idle,
+    /// Its endpoint is offline, or does not serve it.
+    Away,
+}
+
+impl Presence {
+    /// The value that was an integer by `as u8`.
+    #[must_use]
+    pub const fn from_u8(value: u8) -> Self {
+        match value {
+            1 => Self::Running,
+            2 => Self::Starting,
+            3 => Self::Idle,
+            4 => Self::Away,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// One request to a back end.
 #[derive(Debug)]
 pub struct Call {

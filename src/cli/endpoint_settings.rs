@@ -37,6 +37,9 @@ pub(super) struct SettingsFields {
     /// globus-compute: the registered batch function
     #[arg(long, value_name = "UUID")]
     batch_function_uuid: Option<Uuid>,
+    /// direct-api, globus-compute, metis: most requests sent to it at one time; 0 for no limit
+    #[arg(long, value_name = "COUNT")]
+    max_in_flight: Option<u32>,
     /// echo: pause before each piece of a stream, such as 20ms
     #[arg(long, value_name = "DURATION")]
     delay: Option<String>,
@@ -96,6 +99,7 @@ impl SettingsFields {
         let reference = |place: &str, value: &Option<String>| {
             text(value).map(|value| value.map(|value| json!({ place: value })))
         };
+        let limit = |count: u32| Some(count).filter(|count| *count > 0).map(Value::from);
         let uuid = |value: Option<Uuid>| value.map(|uuid| Some(uuid.to_string().into()));
         let flags = [
             ("--api-url", "api_url", text(&self.api_url)),
@@ -107,6 +111,7 @@ impl SettingsFields {
             ("--function-uuid", "function_uuid", uuid(self.function_uuid)),
             ("--batch-endpoint-uuid", "batch_endpoint_uuid", uuid(self.batch_endpoint_uuid)),
             ("--batch-function-uuid", "batch_function_uuid", uuid(self.batch_function_uuid)),
+            ("--max-in-flight", "max_in_flight", self.max_in_flight.map(limit)),
             ("--delay", "delay", text(&self.delay)),
         ];
         flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?))).collect()
@@ -165,6 +170,7 @@ fn owners(flag: &str) -> &'static [Adapter] {
         "--api-url" | "--api-key-env" | "--api-key-file" | "--request-timeout" => {
             &[Adapter::DirectApi, Adapter::Metis]
         }
+        "--max-in-flight" => &[Adapter::DirectApi, Adapter::GlobusCompute, Adapter::Metis],
         "--delay" => &[Adapter::Echo],
         _ => &[Adapter::GlobusCompute],
     }

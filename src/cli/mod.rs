@@ -253,7 +253,8 @@ impl Command {
     /// Whatever kept it from being done, with the exit status that it means.
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
-            Self::Serve(args) => args.run(context).await,
+            // By far the largest: a gateway is put together in it.
+            Self::Serve(args) => Box::pin(args.run(context)).await,
             Self::Migrate(args) => migrate::run(args, context).await,
             Self::Backup(args) => args.run(context).await,
             Self::Restore(args) => args.run(context).await,

@@ -11,7 +11,7 @@ use crate::domain::human::duration;
 /// The longest pause between two questions about open batches that leaves time for an outage.
 const LONGEST_POLL_INTERVAL: Duration = Duration::from_mins(5);
 
-/// How long back ends may take. Each budget is separate.
+/// How long back ends may take, each budget being separate, and how one of several is chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
@@ -34,6 +34,38 @@ pub struct Gateway {
     /// Most unused connections kept open to each back end.
     #[schemars(range(max = 100_000))]
     pub max_idle_per_host: u32,
+    /// Failures of an endpoint within `fail_timeout` after which requests are sent to others: at least
+    /// one answer in ten must have been one. 0 leaves no endpoint out. Where there is no other that
+    /// works, it is tried all the same.
+    #[schemars(range(max = 1_000_000))]
+    pub max_fails: u32,
+    /// How long an endpoint that fails is left out, until one request tries it again; and the time in
+    /// which its failures are counted.
+    #[serde(with = "duration")]
+    #[schemars(with = "PositiveDurationForm")]
+    pub fail_timeout: Duration,
+    /// Most endpoints of a model that one request is sent to, one after the other, until one answers.
+    /// Nothing is sent again once the answer has begun.
+    #[schemars(range(min = 1, max = 100))]
+    pub max_attempts: u32,
+    /// How long an endpoint may answer nobody, however many wait, before its requests are sent to
+    /// another one of the model.
+    #[serde(with = "duration")]
+    #[schemars(with = "PositiveDurationForm")]
+    pub attempt_timeout: Duration,
+    /// Most requests of one model that wait while all its endpoints are starting or full; 0 lets none
+    /// wait. The others get a 503 with `Retry-After`.
+    #[schemars(range(max = 100_000))]
+    pub waiting_room: u32,
+    /// Longest time that a request waits there.
+    #[serde(with = "duration")]
+    #[schemars(with = "PositiveDurationForm")]
+    pub waiting_timeout: Duration,
+    /// Pause between two questions to an endpoint that requests are kept from, or of which nothing is
+    /// known, whether it is there.
+    #[serde(with = "duration")]
+    #[schemars(with = "PositiveDurationForm")]
+    pub probe_interval: Duration,
 }
 
 impl Default for Gateway {
@@ -44,6 +76,13 @@ impl Default for Gateway {
             idle_timeout: Duration::from_mins(2),
             request_timeout: Duration::from_mins(30),
             max_idle_per_host: 256,
+            max_fails: 3,
+            fail_timeout: Duration::from_secs(10),
+            max_attempts: 3,
+            attempt_timeout: Duration::from_mins(2),
+            waiting_room: 100,
+            waiting_timeout: Duration::from_secs(30),
+            probe_interval: Duration::from_secs(5),
         }
     }
 }

@@ -70,7 +70,7 @@ pub struct Config {
     pub login: Login,
     /// Limits for each user. Limits on tokens belong to the catalogue's endpoints.
     pub limits: Limits,
-    /// How long back ends may take. Each budget is separate.
+    /// How long back ends may take, each budget being separate, and how one of several is chosen.
     pub gateway: Gateway,
     /// How batches are followed to their end.
     pub batches: Batches,

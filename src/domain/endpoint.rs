@@ -1,6 +1,6 @@
 //! Endpoints: one model on one cluster, and what its adapter needs to reach it.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -89,7 +89,29 @@ impl EndpointSettings {
         }
     }
 
-    /// The same, to be changed.
+    /// How long one whole request may take, where the endpoint has a limit of its own.
+    #[must_use]
+    pub const fn request_timeout(&self) -> Option<Duration> {
+        match self {
+            Self::DirectApi(DirectApi { request_timeout, .. })
+            | Self::Metis(Metis { request_timeout, .. }) => *request_timeout,
+            Self::GlobusCompute(_) | Self::Echo(_) => None,
+        }
+    }
+
+    /// Most requests that the endpoint is sent at one time by each instance of figw; `None` is no
+    /// limit.
+    #[must_use]
+    pub fn max_in_flight(&self) -> Option<u32> {
+        match self {
+            Self::DirectApi(DirectApi { max_in_flight, .. })
+            | Self::GlobusCompute(GlobusCompute { max_in_flight, .. })
+            | Self::Metis(Metis { max_in_flight, .. }) => max_in_flight.map(NonZeroU32::get),
+            Self::Echo(_) => None,
+        }
+    }
+
+    /// Where the bearer token comes from, to be changed.
     pub const fn api_key_mut(&mut self) -> Option<&mut SecretSource> {
         match self {
             Self::DirectApi(DirectApi { api_key, .. }) | Self::Metis(Metis { api_key, .. }) => {
@@ -139,6 +161,9 @@ pub struct DirectApi {
     /// How long one whole request may take; the gateway's own budget when absent.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
     pub request_timeout: Option<Duration>,
+    /// Most requests that each instance of figw sends it at one time; further ones wait for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<NonZeroU32>,
 }
 
 /// Settings of [`Adapter::GlobusCompute`], named as FIRST names them.
@@ -157,6 +182,9 @@ pub struct GlobusCompute {
     /// The registered batch function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_function_uuid: Option<String>,
+    /// Most requests that each instance of figw sends it at one time; further ones wait for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<NonZeroU32>,
 }
 
 /// Settings of [`Adapter::Metis`]. Which models are live, and where, is told by the manifest that the
@@ -173,6 +201,9 @@ pub struct Metis {
     /// How long one whole request may take; the gateway's own budget when absent.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
     pub request_timeout: Option<Duration>,
+    /// Most requests that each instance of figw sends it at one time; further ones wait for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<NonZeroU32>,
 }
 
 /// Settings of [`Adapter::Echo`].

@@ -1,17 +1,26 @@
-//! Which endpoint answers a request, if the caller may use one.
+//! Which endpoints can answer a request, if the caller may use any.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{Place, refusal::Refusal};
 use crate::{
-    catalog::{Served, Snapshot},
-    domain::{Adapter, Caller, Cluster, Route},
+    catalog::{FederatedTarget, Served, Snapshot},
+    domain::{Adapter, Caller, Cluster, Policy, Route},
 };
 
 /// What callers are told to wait while a cluster is in maintenance.
 const MAINTENANCE_RETRY: Duration = Duration::from_mins(5);
 
-/// Finds the endpoint for `model` at `place`. `compute` says whether Globus Compute is set up.
+/// The endpoints that a request can be sent to.
+#[derive(Debug)]
+pub struct Field {
+    /// At least one.
+    pub targets: Vec<FederatedTarget>,
+    /// The model whose waiting room the request may use; none where its endpoint is named.
+    pub room: Option<Arc<str>>,
+}
+
+/// Finds the endpoints for `model` at `place`. `compute` says whether Globus Compute is set up.
 ///
 /// # Errors
 /// 404 for what does not exist, 403 for what the caller may not use, 503 under maintenance.
@@ -22,11 +31,13 @@ pub fn choose(
     route: Route,
     model: &str,
     compute: bool,
-) -> Result<Arc<Served>, Refusal> {
+) -> Result<Field, Refusal> {
     let available = |served: &Served| available(served, route, compute);
     match place {
         Place::On { cluster, framework } => {
-            on(snapshot, caller, (cluster, framework), model, available)
+            let served = on(snapshot, caller, (cluster, framework), model, available)?;
+            let targets = vec![FederatedTarget { served, priority: 0, weight: 1 }];
+            Ok(Field { targets, room: None })
         }
         Place::Anywhere => anywhere(snapshot, caller, model, available),
     }
@@ -78,19 +89,25 @@ fn anywhere(
     caller: &Caller,
     model: &str,
     available: impl Fn(&Served) -> Result<(), Refusal>,
-) -> Result<Arc<Served>, Refusal> {
+) -> Result<Field, Refusal> {
     let federated = snapshot.federated(model).ok_or_else(|| no_model(model, ""))?;
     if !caller.may_ask_for(model) {
         return Err(model_not_in_key(model));
     }
     let mut refusal = not_permitted(model);
+    let mut targets = Vec::with_capacity(federated.targets.len());
     for target in federated.permitted(caller) {
         match available(&target.served) {
-            Ok(()) => return Ok(Arc::clone(&target.served)),
+            Ok(()) => targets.push(target.clone()),
             Err(why) => refusal = why,
         }
     }
-    Err(refusal)
+    if targets.is_empty() {
+        return Err(refusal);
+    }
+    // `least-busy` is the only policy there is.
+    let Policy::LeastBusy = federated.policy;
+    Ok(Field { targets, room: Some(Arc::clone(&federated.model)) })
 }
 
 /// Whether the endpoint can be sent to at all, and its cluster is in service and offers the route.

@@ -4,11 +4,22 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::{Budgets, Gateway, Refusal, choose, record::Record, remote, too_slow};
+use super::{
+    Budgets, Gateway, Refusal,
+    attempt::too_slow,
+    choose,
+    miss::{Blame, Miss},
+    record::Record,
+    remote,
+    routing::Fault,
+};
 use crate::{
     backends::{
-        Answer, Call,
-        globus_compute::inference::{self, GlobusTarget, ModelError, Unanswered},
+        Answer, Call, Presence,
+        globus_compute::{
+            ComputeError,
+            inference::{self, GlobusTarget, ModelError, Unanswered},
+        },
     },
     catalog::Served,
 };
@@ -26,24 +37,54 @@ impl Gateway {
         started: Instant,
         budgets: Budgets,
         record: &mut Record,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Answer, Miss> {
         let Some(compute) = &self.compute else {
-            return Err(choose::misconfigured(served, "globus_compute.client_id is not set"));
+            let refusal = choose::misconfigured(served, "globus_compute.client_id is not set");
+            return Err(refusal.blamed_on(Blame::Nobody));
         };
         let deadline = started + budgets.first_byte.min(budgets.total);
         let end = if call.stream { started + budgets.total } else { deadline };
         let sent = inference::send(compute, self.streams.as_ref(), target, call, end);
         let sent = tokio::time::timeout_at(deadline.into(), sent).await;
-        let answer = match sent.map_err(|_| too_slow(served))? {
+        let answer = match sent.map_err(|_| too_slow(served).failed())? {
             Ok(answer) => answer,
             Err(Unanswered::Model(error)) => {
                 record.answered(error.status);
-                error.into_answer().map_err(|error| of_model(served, &error))?
+                error.into_answer().map_err(|error| {
+                    let blame = blame_for_model(&error);
+                    of_model(served, &error).blamed_on(blame)
+                })?
             }
-            Err(error) => return Err(refusal(served, error)),
+            Err(error) => {
+                let blame = blame(&error);
+                return Err(refusal(served, error).blamed_on(blame));
+            }
         };
         record.answered(answer.status);
         Ok(answer)
+    }
+}
+
+fn blame_for_model(error: &ModelError) -> Blame {
+    if error.status.is_client_error() { Blame::Request } else { Blame::Endpoint(Fault::Failed) }
+}
+
+/// Whether the endpoint failed, or takes no requests, or not this one.
+fn blame(error: &Unanswered) -> Blame {
+    match error {
+        Unanswered::Model(error) => blame_for_model(error),
+        Unanswered::NothingCame => Blame::Endpoint(Fault::Failed),
+        Unanswered::Invalid(_) | Unanswered::NoRandom(_) => Blame::Request,
+        Unanswered::NoStreaming => Blame::Nobody,
+        Unanswered::Compute(error) => match error {
+            ComputeError::Offline => Blame::Absence(Presence::Away),
+            ComputeError::Starting => Blame::Absence(Presence::Starting),
+            ComputeError::TooLarge | ComputeError::Full => Blame::Nobody,
+            ComputeError::Unavailable { .. } => Blame::Endpoint(Fault::Unreachable),
+            ComputeError::Refused(_) | ComputeError::Failed(_) | ComputeError::Unreadable(_) => {
+                Blame::Endpoint(Fault::Failed)
+            }
+        },
     }
 }
 

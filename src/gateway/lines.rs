@@ -5,7 +5,13 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::{meters::EndpointMeters, refusal::Refusal};
+use http::HeaderValue;
+
+use super::{
+    meters::EndpointMeters,
+    refusal::Refusal,
+    routing::{BreakerPolicy, Terms, Vitals},
+};
 use crate::{
     backends::{
         direct_api::DirectTarget, globus_compute::inference::GlobusTarget, metis::MetisTarget,
@@ -22,6 +28,10 @@ pub struct Line {
     pub names: Names,
     /// Its metrics.
     pub meters: Arc<EndpointMeters>,
+    /// How it is doing.
+    pub vitals: Arc<Vitals>,
+    /// Most requests that it may have at one time.
+    pub seats: Option<u32>,
     /// Where requests go, or why none can.
     pub way: Result<Way, Refusal>,
 }
@@ -35,6 +45,8 @@ pub struct Names {
     pub framework: Arc<str>,
     /// The endpoint's slug.
     pub endpoint: Arc<str>,
+    /// The same as the value of a header; `None` when it cannot stand in one.
+    pub header: Option<HeaderValue>,
     /// The endpoint's own model name.
     model: Arc<str>,
 }
@@ -45,6 +57,7 @@ impl Names {
             cluster: endpoint.cluster.as_str().into(),
             framework: endpoint.framework.as_str().into(),
             endpoint: endpoint.slug.as_str().into(),
+            header: HeaderValue::from_str(&endpoint.slug).ok(),
             model: endpoint.model.as_str().into(),
         }
     }
@@ -86,14 +99,25 @@ impl Lines {
             return Arc::clone(line);
         }
         drop(known);
-        let line = Arc::new(Line::new(served));
         let mut known = self.by_slug.write().unwrap_or_else(PoisonError::into_inner);
+        let old = known.get(&served.endpoint.slug);
+        if let Some(line) = old.filter(|line| Arc::ptr_eq(&line.served, served)) {
+            return Arc::clone(line);
+        }
+        let vitals = old.filter(|line| same_place(&line.served, served));
+        let vitals = vitals.map(|line| Arc::clone(&line.vitals));
+        let line = Arc::new(Line::new(served, vitals));
         known.insert(served.endpoint.slug.clone(), Arc::clone(&line));
         line
     }
-}
 
-impl Lines {
+    /// Every line there is.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Line>> {
+        let known = self.by_slug.read().unwrap_or_else(PoisonError::into_inner);
+        known.values().cloned().collect()
+    }
+
     /// Forgets endpoints that `keep` does not know any more, with their credentials.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
         let mut known = self.by_slug.write().unwrap_or_else(PoisonError::into_inner);
@@ -101,14 +125,47 @@ impl Lines {
     }
 }
 
+/// Whether what is known of the old endpoint holds for the new one.
+fn same_place(old: &Served, new: &Served) -> bool {
+    let status_url = |served: &Served| served.cluster.settings.get("status_url").cloned();
+    old.endpoint.model == new.endpoint.model
+        && match (&old.endpoint.settings, &new.endpoint.settings) {
+            (EndpointSettings::DirectApi(old), EndpointSettings::DirectApi(new)) => {
+                old.api_url == new.api_url
+            }
+            (EndpointSettings::GlobusCompute(old), EndpointSettings::GlobusCompute(new)) => {
+                (&old.endpoint_uuid, old.api_port) == (&new.endpoint_uuid, new.api_port)
+            }
+            (EndpointSettings::Metis(before), EndpointSettings::Metis(after)) => {
+                before.api_url == after.api_url && status_url(old) == status_url(new)
+            }
+            (EndpointSettings::Echo(_), EndpointSettings::Echo(_)) => true,
+            _ => false,
+        }
+}
+
 impl Line {
-    fn new(served: &Arc<Served>) -> Self {
+    fn new(served: &Arc<Served>, vitals: Option<Arc<Vitals>>) -> Self {
         Self {
             served: Arc::clone(served),
             names: Names::of(&served.endpoint),
             meters: EndpointMeters::new(&served.endpoint),
+            vitals: vitals.unwrap_or_else(|| Vitals::new(&served.endpoint.slug)),
+            seats: served.endpoint.settings.max_in_flight(),
             way: Way::to(served),
         }
+    }
+
+    /// What a request that is sent to it has to keep to.
+    #[must_use]
+    pub const fn terms(&self, breaker: BreakerPolicy) -> Terms {
+        Terms { breaker, seats: self.seats }
+    }
+
+    /// Whether it can be known without asking it that its model is there.
+    #[must_use]
+    pub const fn has_presence(&self) -> bool {
+        matches!(self.way, Ok(Way::GlobusCompute(_) | Way::Metis(_)))
     }
 }
 

@@ -6,13 +6,12 @@
 
 use std::sync::Arc;
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::domain::{Endpoint, Route, UsageRow};
 
 /// The metric handles of one endpoint.
 pub struct EndpointMeters {
-    in_flight: Gauge,
     routes: [RouteMeters; Route::ALL.len()],
 }
 
@@ -35,21 +34,11 @@ impl EndpointMeters {
     /// Registers the series of `endpoint`, or finds them again.
     #[must_use]
     pub fn new(endpoint: &Endpoint) -> Arc<Self> {
-        let slug = endpoint.slug.clone();
-        Arc::new(Self {
-            in_flight: gauge!("figw_requests_in_flight", "endpoint" => slug),
-            routes: Route::ALL.map(|route| RouteMeters::new(endpoint, route)),
-        })
-    }
-
-    /// A request has begun.
-    pub fn opened(&self) {
-        self.in_flight.increment(1.0);
+        Arc::new(Self { routes: Route::ALL.map(|route| RouteMeters::new(endpoint, route)) })
     }
 
     /// A request has ended as `row` says.
     pub fn closed(&self, row: &UsageRow) {
-        self.in_flight.decrement(1.0);
         let meters = &self.routes[row.route as usize];
         if let Some(class) = meters.requests.get(usize::from(row.status / 100).wrapping_sub(2)) {
             class.increment(1);

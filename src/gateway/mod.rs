@@ -1,5 +1,6 @@
 //! The life of one inference request: authorise, choose an endpoint, send, relay, record.
 
+mod attempt;
 pub mod batches;
 pub mod budgets;
 pub mod choose;
@@ -7,11 +8,13 @@ mod cluster;
 pub mod jobs;
 pub mod lines;
 pub mod meters;
+pub mod miss;
 pub mod record;
 pub mod refusal;
 pub mod relay;
 mod remote;
 pub mod reply;
+pub mod routing;
 pub mod scan;
 pub mod staging;
 pub mod tasks;
@@ -23,7 +26,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -36,21 +39,20 @@ pub use staging::StagingArea;
 use self::{
     batches::Batches,
     jobs::JobLists,
-    lines::{Line, Lines, Way},
+    lines::{Line, Lines},
+    miss::{Blame, Miss},
     record::{Books, CALLER_HUNG_UP, Record, micros_since},
-    scan::{Invalid, Scan, splice::splice},
+    routing::{Course, Rooms, Routing},
+    scan::{Invalid, Scan},
     tasks::Tasks,
 };
 use crate::{
     backends::{
-        Answer, BackendError, Call,
-        direct_api::{DirectClient, DirectTarget},
-        echo,
+        direct_api::DirectClient,
         globus_compute::{Compute, streams::StreamHub},
-        headers,
-        metis::{Manifests, MetisTarget},
+        metis::Manifests,
     },
-    catalog::{Catalog, Served},
+    catalog::Catalog,
     domain::{AccessRow, Caller, Route, TokenCount, UsageRow},
     limits::RequestLimits,
     store::RowWriter,
@@ -58,9 +60,6 @@ use crate::{
 
 /// Bodies from this size on, in bytes, are scanned aside.
 const LONG_BODY: usize = 256 * 1024;
-
-/// What callers are told to wait when a model is not live on Metis: until the manifest is read anew.
-const METIS_RETRY: Duration = Duration::from_mins(1);
 
 /// Everything that serving a request takes; shared by all connections.
 #[derive(Debug)]
@@ -89,6 +88,8 @@ pub struct Gateway {
     pub settings: ArcSwap<Settings>,
     /// Endpoints that have been asked for.
     pub lines: Lines,
+    /// Where requests wait for an endpoint.
+    pub rooms: Rooms,
     /// Requests that have an endpoint and are not at their end.
     pub in_flight: InFlight,
 }
@@ -102,6 +103,8 @@ pub struct Settings {
     pub max_active_batches: u32,
     /// How long back ends may take.
     pub budgets: Budgets,
+    /// How one of several endpoints is chosen.
+    pub routing: Routing,
     /// The longest body taken, in bytes.
     pub max_body_bytes: usize,
     /// The longest pause in the middle of a request's body.
@@ -170,7 +173,7 @@ impl Gateway {
                 return Err(refusal);
             }
         };
-        let served = {
+        let field = {
             let snapshot = self.catalog.load();
             choose::choose(
                 &snapshot,
@@ -181,17 +184,58 @@ impl Gateway {
                 self.compute.is_some(),
             )
         };
-        let served = served.inspect_err(|refusal| {
+        let field = field.inspect_err(|refusal| {
             self.record_refusal(&request.head, &request.caller, Some(&scan.model), refusal);
         })?;
-        let line = self.lines.to(&served);
-        let mut record = self.open_record(&request, &scan, &line);
-        match self.send(&request, &scan, &served, &line, &mut record).await {
-            Ok((answer, budgets)) => {
-                let hide_usage = scan.usage_edit.is_some();
-                reply::reply(answer, request.route, scan.stream, hide_usage, record, budgets).await
+        let mut course = Course::new(self, field, request.head.started);
+        let record = self.open_record(&request, &scan, course.first());
+        self.run(&request, &scan, &mut course, record).await
+    }
+
+    /// Sends the request to one endpoint after the other until one answers.
+    async fn run(
+        &self,
+        request: &Inference,
+        scan: &Scan<'_>,
+        course: &mut Course<'_>,
+        mut record: Record,
+    ) -> Result<Reply, Refusal> {
+        let mut last = None;
+        loop {
+            let (index, stay) = match course.next().await {
+                Ok(Some(next)) => next,
+                Ok(None) => {
+                    return Err(record.refuse(last.unwrap_or_else(|| course.nobody(&scan.model))));
+                }
+                Err(refusal) => return Err(record.refuse(refusal)),
+            };
+            record.sent_to(&course.contender(index).line, stay);
+            match self.attempt(request, scan, course, index, &mut record).await {
+                Ok(ready) => {
+                    if let Some(pause) = ready.too_busy()
+                        && course.too_busy(index, pause)
+                    {
+                        record.left();
+                        continue;
+                    }
+                    if ready.status.is_success() {
+                        course.answered(index);
+                        record.well_answered();
+                    }
+                    let endpoint = course.contender(index).line.names.header.clone();
+                    let hide_usage = scan.usage_edit.is_some();
+                    return Ok(ready.hand_on(endpoint, request.route, hide_usage, record));
+                }
+                Err(Miss { refusal, blame: Blame::Request }) => return Err(record.refuse(refusal)),
+                Err(Miss { refusal, blame }) => {
+                    if let Blame::Endpoint(fault) = blame {
+                        record.endpoint_failed(fault);
+                    }
+                    record.left();
+                    course.missed(index, blame);
+                    last = Some(refusal);
+                }
             }
-            Err(refusal) => Err(record.refuse(refusal)),
         }
     }
 
@@ -257,60 +301,9 @@ impl Gateway {
             sink: self.rows.clone(),
             meters: Arc::clone(&line.meters),
             in_flight: self.in_flight.enter(),
+            stay: None,
         };
         Record::open(row, request.head.started, scan.prompt_bytes, books)
-    }
-
-    /// Sends the request to its endpoint and waits for the answer's head.
-    async fn send(
-        &self,
-        request: &Inference,
-        scan: &Scan<'_>,
-        served: &Served,
-        line: &Line,
-        record: &mut Record,
-    ) -> Result<(Answer, Budgets), Refusal> {
-        let call = call(request, scan, served);
-        let budgets = self.settings.load().budgets;
-        let current;
-        let target = match &line.way {
-            Ok(Way::Direct(target)) => &**target,
-            Ok(Way::GlobusCompute(target)) => {
-                let started = request.head.started;
-                let answer =
-                    self.send_to_cluster(target, call, served, started, budgets, record).await?;
-                return Ok((answer, budgets));
-            }
-            Ok(Way::Metis(target)) => {
-                current = self.live(target, served).await?;
-                &*current
-            }
-            Ok(Way::Echo(settings)) => {
-                let answer = echo::send(settings, &call).map_err(|e| failed(served, &e))?;
-                record.answered(answer.status);
-                return Ok((answer, budgets));
-            }
-            Err(refusal) => return Err(refusal.clone()),
-        };
-        let total = target.request_timeout.unwrap_or(budgets.total);
-        let budgets = Budgets { total, ..budgets };
-        let deadline = request.head.started + budgets.first_byte.min(total);
-        let sent = tokio::time::timeout_at(deadline.into(), self.client.send(target, call)).await;
-        let answer = sent.map_err(|_| too_slow(served))?.map_err(|error| failed(served, &error))?;
-        record.answered(answer.status);
-        Ok((answer, budgets))
-    }
-
-    /// Where a model of Metis is to be asked, if it is live.
-    async fn live(
-        &self,
-        target: &MetisTarget,
-        served: &Served,
-    ) -> Result<Arc<DirectTarget>, Refusal> {
-        target.live(&self.manifests).await.map_err(|reason| {
-            let message = format!("The model '{}' {reason}.", served.endpoint.model);
-            Refusal::unavailable("model_not_live", message, METIS_RETRY)
-        })
     }
 }
 
@@ -326,28 +319,4 @@ async fn scanned(route: Route, body: &Bytes) -> Result<Scan<'_>, Invalid> {
         // The runtime is shutting down; nobody waits for the answer.
         Err(_) => scan::scan(route, body),
     }
-}
-
-/// The request as the back end gets it.
-fn call(request: &Inference, scan: &Scan<'_>, served: &Served) -> Call {
-    let rename =
-        (scan.model != served.endpoint.model).then(|| scan.rename_model(&served.endpoint.model));
-    let edits = rename.into_iter().chain(scan.usage_edit.clone()).collect();
-    let mut headers = headers::to_backend(&request.headers);
-    headers.insert("x-request-id", request.head.request_id.clone());
-    headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-    Call { route: request.route, stream: scan.stream, headers, body: splice(&request.body, edits) }
-}
-
-fn too_slow(served: &Served) -> Refusal {
-    Refusal::too_slow(format!("Endpoint {} did not begin to answer in time.", served.endpoint.slug))
-}
-
-fn failed(served: &Served, error: &BackendError) -> Refusal {
-    let slug = &served.endpoint.slug;
-    tracing::warn!(endpoint = slug, %error, "the back end failed");
-    Refusal::bad_gateway(match error {
-        BackendError::Connect(_) => format!("Endpoint {slug} cannot be reached."),
-        BackendError::Broken(_) => format!("Endpoint {slug} broke off before answering."),
-    })
 }

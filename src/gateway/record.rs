@@ -4,7 +4,13 @@ use std::{sync::Arc, time::Instant};
 
 use http::StatusCode;
 
-use super::{meters::EndpointMeters, refusal::Refusal, relay::usage::ReportedUsage};
+use super::{
+    lines::Line,
+    meters::EndpointMeters,
+    refusal::Refusal,
+    relay::usage::ReportedUsage,
+    routing::{Fault, Stay},
+};
 use crate::{
     domain::{TokenCount, UsageRow},
     store::RowWriter,
@@ -43,6 +49,8 @@ pub struct Books {
     pub meters: Arc<EndpointMeters>,
     /// Counts the request until its account is closed.
     pub in_flight: InFlight,
+    /// The request's stay at the endpoint that it was sent to.
+    pub stay: Option<Stay>,
 }
 
 /// An open account. Dropping it means that the caller hung up.
@@ -61,7 +69,6 @@ impl Record {
     /// Opens the account; `row` holds what is known from the request.
     #[must_use]
     pub fn open(row: UsageRow, started: Instant, prompt_bytes: u64, books: Books) -> Self {
-        books.meters.opened();
         let usage = ReportedUsage::default();
         Self { row: Some(row), started, books: Some(books), usage, prompt_bytes, events: 0 }
     }
@@ -70,6 +77,45 @@ impl Record {
     #[must_use]
     pub const fn started(&self) -> Instant {
         self.started
+    }
+
+    /// The request is being sent to this endpoint, the first one or another.
+    pub fn sent_to(&mut self, line: &Line, stay: Stay) {
+        let (Some(row), Some(books)) = (&mut self.row, &mut self.books) else { return };
+        row.cluster = Arc::clone(&line.names.cluster);
+        row.framework = Arc::clone(&line.names.framework);
+        row.endpoint = Arc::clone(&line.names.endpoint);
+        row.backend_status = None;
+        row.first_byte_us = None;
+        books.meters = Arc::clone(&line.meters);
+        books.stay = Some(stay);
+        self.usage = ReportedUsage::default();
+        self.events = 0;
+    }
+
+    /// The endpoint answered as it should.
+    pub fn well_answered(&mut self) {
+        if let Some(stay) = self.stay() {
+            stay.answered();
+        }
+    }
+
+    /// The endpoint failed, before its answer or in the middle of it.
+    pub fn endpoint_failed(&mut self, fault: Fault) {
+        if let Some(stay) = self.stay() {
+            stay.failed(fault);
+        }
+    }
+
+    /// The request has left its endpoint, and may go to another.
+    pub fn left(&mut self) {
+        if let Some(books) = &mut self.books {
+            books.stay = None;
+        }
+    }
+
+    fn stay(&mut self) -> Option<&mut Stay> {
+        self.books.as_mut()?.stay.as_mut()
     }
 
     /// The back end's answer has begun.
@@ -93,6 +139,9 @@ impl Record {
             && row.first_byte_us.is_none()
         {
             row.first_byte_us = Some(micros_since(self.started));
+            if let Some(stay) = self.stay() {
+                stay.alive();
+            }
         }
     }
 

@@ -327,6 +327,13 @@ impl Gateway {
         }
     }
 
+    /// A metric, such as `figw_breaker_open{endpoint="a"}`; nothing while it has not been set.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let (_, text) = http_get(self.admin_port, "/metrics").expect("metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        Some(line.parse().expect("a number"))
+    }
+
     /// The admin listener.
     pub fn admin_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.admin_port)

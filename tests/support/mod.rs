@@ -22,6 +22,7 @@ pub mod backup_site;
 pub mod backups;
 pub mod client;
 pub mod fake;
+pub mod federation;
 pub mod gateway;
 pub mod generated;
 pub mod globus;

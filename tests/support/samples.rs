@@ -61,6 +61,7 @@ pub fn endpoint(cluster: &str, model: &str) -> Endpoint {
             api_url: "http://127.0.0.1:9/v1".to_owned(),
             api_key: None,
             request_timeout: Some(Duration::from_secs(90)),
+            max_in_flight: None,
         }),
         access: AccessPolicy::default(),
         tpm_model: 100_000,

@@ -36,7 +36,8 @@ const LONG_BODY: usize = 256 * 1024;
 /// Which function answers for a model, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GlobusTarget {
-    endpoint: Uuid,
+    /// The Globus Compute endpoint.
+    pub endpoint: Uuid,
     function: Uuid,
     api_port: u16,
 }
@@ -188,6 +189,7 @@ mod tests {
             function_uuid: " 00000000-0000-4000-8000-000000000502 ".to_owned(),
             batch_endpoint_uuid: None,
             batch_function_uuid: None,
+            max_in_flight: None,
         };
         assert_eq!(GlobusTarget::new(&settings).unwrap().api_port, 8000);
         settings.function_uuid = "vllm".to_owned();

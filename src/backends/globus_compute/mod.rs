@@ -32,6 +32,7 @@ use self::{
     submit::{Address, Placed},
     waiting::Ticket,
 };
+use super::Presence;
 use crate::globus::{
     GlobusError, Service, ServiceAccount, Tokens,
     budget::Budget,
@@ -277,6 +278,20 @@ impl Compute {
             Ok(EndpointStatus { online: presence.online, managers: presence.managers })
         };
         self.inner.statuses.get(endpoint, ask).await
+    }
+
+    /// Whether the endpoint has nodes that take tasks, by its status.
+    pub async fn presence(&self, endpoint: Uuid) -> Presence {
+        match self.status(endpoint).await {
+            Err(_) => Presence::Unknown,
+            Ok(EndpointStatus { online: false, .. }) => Presence::Away,
+            Ok(EndpointStatus { managers: Some(0), .. }) => {
+                let triggered = self.inner.statuses.is_triggered(endpoint).await;
+                if triggered { Presence::Starting } else { Presence::Idle }
+            }
+            // One that does not say how many it has is given the benefit of the doubt.
+            Ok(_) => Presence::Running,
+        }
     }
 
     /// Submits a task for an interactive caller: refused while its endpoint is offline, or still

@@ -5,5 +5,5 @@ pub mod stream;
 pub mod usage;
 pub mod whole;
 
-pub use stream::EventRelay;
+pub use stream::{EventRelay, FirstEvents};
 pub use whole::LongRelay;

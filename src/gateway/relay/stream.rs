@@ -14,6 +14,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body::Body;
+use http_body_util::BodyExt;
 use memchr::memmem;
 use tokio::time::Sleep;
 
@@ -25,9 +26,15 @@ use super::{
 use crate::{
     backends::{AnswerBody, BoxError, Told},
     domain::Route,
-    gateway::{budgets::Budgets, record::Record, refusal::Refusal},
+    gateway::{budgets::Budgets, record::Record, refusal::Refusal, routing::Fault},
     outbound::reason,
 };
+
+/// What is written down of an event that is longer than any should be.
+const TOO_LONG: &str = "the back end sent an event longer than 4 MiB";
+
+/// What is written down of a stream that holds an error of the back end.
+const ERROR_REPORTED: &str = "the back end reported an error in its stream";
 
 /// Server-sent events, relayed as they come.
 #[derive(Debug)]
@@ -37,10 +44,6 @@ pub struct EventRelay {
     out: VecDeque<Bytes>,
     /// The last blocks of events that came, in which a good end shows.
     recent: [Bytes; 2],
-    /// Whether the caller has been told that there is an answer.
-    begun: bool,
-    /// Why it ended before it had begun.
-    early_end: Option<String>,
     /// Whether the back end, not the caller, is being waited for.
     waiting: bool,
     /// Whether the back end was asked for its usage on our account, not the caller's.
@@ -51,88 +54,81 @@ pub struct EventRelay {
     timer: Pin<Box<Sleep>>,
 }
 
-impl EventRelay {
-    /// Waits for the first bytes, so that a back end which fails before them gets an error of its
-    /// own and not a stream that never was one.
+/// A stream of which the first events have come.
+#[derive(Debug)]
+pub struct FirstEvents {
+    body: AnswerBody,
+    events: EventBuffer,
+    block: Bytes,
+}
+
+impl FirstEvents {
+    /// Waits for the first event until `deadline`, so that a back end which fails before it gets an
+    /// error of its own, or another one is asked, and nobody gets a stream that never was one.
     ///
     /// # Errors
-    /// When the back end fails or stays silent before the first byte.
-    pub async fn begin(
-        body: AnswerBody,
-        route: Route,
-        hide_usage: bool,
-        record: Record,
-        budgets: Budgets,
-    ) -> Result<Self, Refusal> {
-        let mut relay = Self::new(body, route, hide_usage, record, budgets);
-        match std::future::poll_fn(|cx| relay.poll_first(cx)).await {
-            Ok(()) => {
-                relay.begun = true;
-                relay.record.replied(http::StatusCode::OK);
-                Ok(relay)
-            }
-            Err(spoilt) => Err(relay.record.refuse(spoilt.into())),
-        }
-    }
-
-    /// Ready with the first whole event.
-    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Spoilt>> {
+    /// When the back end fails or stays silent before the first event, or begins with an error.
+    pub async fn wait_for(mut body: AnswerBody, deadline: Instant) -> Result<Self, Spoilt> {
+        let mut events = EventBuffer::default();
+        let broken = |reason: &str| Spoilt::Broken(reason.to_owned());
         loop {
-            if let Some(reason) = self.early_end.take() {
-                return Poll::Ready(Err(Spoilt::Broken(reason)));
+            let frame = tokio::time::timeout_at(deadline.into(), body.frame()).await;
+            let frame = frame.map_err(|_| Spoilt::TooSlow)?;
+            let frame = frame.ok_or_else(|| broken("it sent no event"))?;
+            let frame = frame.map_err(|error| Spoilt::Broken(reason(&*error)))?;
+            let Ok(bytes) = frame.into_data() else { continue };
+            let block = events.push(bytes).map_err(|sse::EventTooLong| broken(TOO_LONG))?;
+            if reports_error(&block) {
+                return Err(broken(ERROR_REPORTED));
             }
-            let Some(body) = self.body.as_mut().filter(|_| self.out.is_empty()) else {
-                return Poll::Ready(Ok(()));
-            };
-            match Pin::new(body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(bytes) = frame.into_data() {
-                        self.take(bytes);
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Err(Spoilt::Broken(reason(&*error))));
-                }
-                Poll::Ready(None) => {
-                    return Poll::Ready(Err(Spoilt::Broken("it sent no event".to_owned())));
-                }
-                Poll::Pending => {
-                    ready!(self.timer.as_mut().poll(cx));
-                    return Poll::Ready(Err(Spoilt::TooSlow));
-                }
+            if !block.is_empty() {
+                return Ok(Self { body, events, block });
             }
         }
     }
+}
 
-    fn new(
-        body: AnswerBody,
+/// Whether one of the events is an error.
+fn reports_error(block: &Bytes) -> bool {
+    memmem::find(block, b"\"error\"").is_some()
+        && sse::events(block.clone()).any(|event| {
+            let document = sse::data(&event).and_then(|data| Document::parse(data).ok());
+            document.is_some_and(|document| document.is_error())
+        })
+}
+
+impl EventRelay {
+    /// Goes on with a stream whose beginning is good.
+    #[must_use]
+    pub fn new(
+        first: FirstEvents,
         route: Route,
         hide_usage: bool,
         record: Record,
         budgets: Budgets,
     ) -> Self {
-        let first = record.started() + budgets.first_byte.min(budgets.total);
-        Self {
-            body: Some(body),
-            events: EventBuffer::default(),
+        let mut relay = Self {
+            body: Some(first.body),
+            events: first.events,
             out: VecDeque::new(),
             recent: <[Bytes; 2]>::default(),
-            begun: false,
-            early_end: None,
-            waiting: true,
+            waiting: false,
             hide_usage,
             route,
             record,
             budgets,
-            timer: Box::pin(tokio::time::sleep_until(first.into())),
-        }
+            timer: Box::pin(tokio::time::sleep(budgets.idle)),
+        };
+        relay.record.replied(http::StatusCode::OK);
+        relay.take_events(first.block);
+        relay
     }
 
     /// Takes in what the back end sent.
     fn take(&mut self, bytes: Bytes) {
         match self.events.push(bytes) {
             Ok(whole) => self.take_events(whole),
-            Err(sse::EventTooLong) => self.fail("the back end sent an event longer than 4 MiB"),
+            Err(sse::EventTooLong) => self.fail(TOO_LONG),
         }
     }
 
@@ -157,7 +153,8 @@ impl EventRelay {
             }
             if failed {
                 // Some back ends go on to say [DONE]; an answer that failed is not done.
-                self.end(Some("the back end reported an error in its stream".to_owned()));
+                self.record.endpoint_failed(Fault::Failed);
+                self.end(Some(ERROR_REPORTED.to_owned()));
                 return;
             }
         }
@@ -170,8 +167,14 @@ impl EventRelay {
         }
     }
 
-    /// Ends the stream with an error event; what is unfinished is left out.
+    /// The back end has failed in the middle of its answer.
     fn fail(&mut self, why: &str) {
+        self.record.endpoint_failed(Fault::Failed);
+        self.break_off(why);
+    }
+
+    /// Ends the stream with an error event; what is unfinished is left out.
+    fn break_off(&mut self, why: &str) {
         let refusal = Refusal::bad_gateway(why);
         let event = match self.route {
             Route::Messages => format!("event: error\ndata: {}\n\n", refusal.anthropic_json()),
@@ -181,14 +184,9 @@ impl EventRelay {
         self.end(Some(why.to_owned()));
     }
 
-    /// Before the answer has begun there is still time for a refusal, which then closes the account.
     fn end(&mut self, error: Option<String>) {
         self.body = None;
-        if self.begun {
-            self.record.close(error);
-        } else {
-            self.early_end = error;
-        }
+        self.record.close(error);
     }
 
     /// The back end has closed its stream. What it left unfinished is finished for it; whether it
@@ -216,7 +214,7 @@ impl EventRelay {
 
     fn fail_slow(&mut self) {
         if self.record.started().elapsed() >= self.budgets.total {
-            self.fail("the answer took longer than a request may take");
+            self.break_off("the answer took longer than a request may take");
         } else {
             self.fail("the back end went silent in the middle of its answer");
         }

@@ -7,6 +7,7 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -21,7 +22,7 @@ use tokio::time::Sleep;
 use super::usage::Document;
 use crate::{
     backends::{AnswerBody, BoxError},
-    gateway::{budgets::Budgets, record::Record},
+    gateway::{budgets::Budgets, record::Record, routing::Fault},
     outbound::reason,
 };
 
@@ -55,7 +56,8 @@ pub enum Spoilt {
     TooSlow,
 }
 
-/// Reads an answer to its end, or until it is too long to be looked at.
+/// Reads an answer to its end, or until it is too long to be looked at. Sets `begun` when its first
+/// bytes have come.
 ///
 /// # Errors
 /// When the connection breaks or a budget runs out.
@@ -63,6 +65,7 @@ pub async fn begin(
     mut body: AnswerBody,
     record: &mut Record,
     budgets: Budgets,
+    begun: &AtomicBool,
 ) -> Result<Begun, Spoilt> {
     let mut parts = VecDeque::new();
     let mut length = 0;
@@ -79,6 +82,7 @@ pub async fn begin(
             Some(Err(error)) => return Err(Spoilt::Broken(reason(&*error))),
             Some(Ok(frame)) => {
                 let Ok(bytes) = frame.into_data() else { continue };
+                begun.store(true, Relaxed);
                 record.received(0);
                 length += bytes.len();
                 parts.push_back(bytes);
@@ -154,6 +158,7 @@ impl LongRelay {
 
     fn fail(&mut self, why: &str) -> Poll<Option<Result<Bytes, BoxError>>> {
         self.body = None;
+        self.record.endpoint_failed(Fault::Failed);
         self.record.close(Some(why.to_owned()));
         Poll::Ready(Some(Err(why.into())))
     }

@@ -131,7 +131,8 @@ async fn listed_endpoints(url: &Url) -> anyhow::Result<Vec<Endpoint>> {
     if models.data.is_empty() {
         bail!("--backend: {list} lists no model");
     }
-    let settings = DirectApi { api_url: base, api_key: None, request_timeout: None };
+    let settings =
+        DirectApi { api_url: base, api_key: None, request_timeout: None, max_in_flight: None };
     Ok(models
         .data
         .iter()

@@ -31,10 +31,14 @@ use crate::{
         metis::Manifests,
     },
     catalog::{self, Catalog, Snapshot, snapshot::ResolveSecret},
-    config::{Config, ConfigError, Loaded, Secret, secret},
+    config::{self, Config, ConfigError, Loaded, Secret, secret},
     gateway::{
-        Budgets, Gateway, InFlight, Settings, StagingArea, batches::Batches, jobs::JobLists,
-        lines::Lines, tasks::Tasks,
+        Budgets, Gateway, InFlight, Settings, StagingArea,
+        batches::Batches,
+        jobs::JobLists,
+        lines::Lines,
+        routing::{BreakerPolicy, Rooms, Routing},
+        tasks::Tasks,
     },
     http::{self, App, Readiness, admin::Admin, server::Stop},
     limits::RequestLimits,
@@ -143,6 +147,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     tokio::spawn(catalog::watch::follow(catalog, store, resolve, Arc::clone(&refresh)));
     tokio::spawn(telemetry::metrics::keep_up(metrics.clone()));
     tokio::spawn(forget_what_is_idle(Arc::clone(&app)));
+    probe_endpoints(&app)?;
     app.gateway.tasks.follow();
     tokio::spawn(
         reload::Reload {
@@ -292,6 +297,7 @@ fn gateway(
         job_lists: JobLists::new(status_client),
         settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
         lines: Lines::default(),
+        rooms: Rooms::default(),
         in_flight: InFlight::default(),
     })
 }
@@ -305,8 +311,20 @@ fn settings(config: &Config, limits: Arc<RequestLimits>) -> Settings {
             idle: config.gateway.idle_timeout,
             total: config.gateway.request_timeout,
         },
+        routing: routing(&config.gateway),
         max_body_bytes: usize::try_from(config.server.max_body_bytes).unwrap_or(usize::MAX),
         body_timeout: config.server.body_timeout,
+    }
+}
+
+fn routing(gateway: &config::Gateway) -> Routing {
+    Routing {
+        breaker: BreakerPolicy { max_fails: gateway.max_fails, fail_timeout: gateway.fail_timeout },
+        max_attempts: gateway.max_attempts,
+        attempt_timeout: gateway.attempt_timeout,
+        waiting_room: gateway.waiting_room,
+        waiting_timeout: gateway.waiting_timeout,
+        probe_interval: gateway.probe_interval,
     }
 }
 
@@ -338,6 +356,14 @@ async fn forget_what_is_idle(app: Arc<App>) {
         let snapshot = app.gateway.catalog.snapshot();
         app.gateway.lines.retain(|slug| snapshot.by_slug(slug).is_some());
     }
+}
+
+/// Asks endpoints that requests are kept from how they are.
+fn probe_endpoints(app: &Arc<App>) -> anyhow::Result<()> {
+    let client = outbound::direct_client(STATUS_TIMEOUT).context("cannot set up HTTPS")?;
+    let app = Arc::clone(app);
+    tokio::spawn(async move { app.gateway.probe(client).await });
+    Ok(())
 }
 
 /// The configured instance with this listener, or else the machine's name with the port.
