@@ -267,6 +267,61 @@ async fn a_change_of_the_catalogue_leaves_what_is_known_of_an_endpoint() {
     assert_eq!(federation.opened()[0], asked, "it is still left out");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn priorities_and_weights_of_a_federation_are_kept_to() {
+    let mut federation = Federation::of(3, &[]);
+    let file = federation.gateway.directory().join("priorities.yaml");
+    let text = json!({ "version": 1, "federations": [{ "model": "best", "targets": [
+        { "endpoint": "c0-m", "weight": 3 },
+        { "endpoint": "c1-m" },
+        { "endpoint": "c2-m", "priority": 1 },
+    ]}]});
+    std::fs::write(&file, text.to_string()).unwrap();
+    federation.gateway.run(&["fixtures", "load", file.to_str().unwrap()]);
+    let known = |f: &Federation| f.gateway.log().contains("catalogue loaded");
+    assert!(federation.wait_until(Duration::from_secs(5), known).await);
+
+    for _ in 0..200 {
+        federation.caller.ask(CHAT, &chat("best")).await.ok();
+    }
+    let opened = federation.opened();
+    assert!((120..180).contains(&opened[0]), "three of four go to the heavier one: {opened:?}");
+    assert_eq!((opened[0] + opened[1], opened[2]), (200, 0));
+    federation.stop(0);
+    federation.stop(0);
+    for _ in 0..20 {
+        let answer = federation.caller.ask(CHAT, &chat("best")).await.ok();
+        assert_eq!(answered_by(&answer), "c2-m");
+        assert_eq!(answer.json()["model"], MODEL);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_who_wait_for_a_hanging_target_leave_it_with_the_first() {
+    let federation = Federation::of(2, &[("gateway.attempt_timeout", "3s")]);
+    federation.fakes[0].always(Some(Fault::HangBeforeHeaders));
+    federation.fakes[1].always(Some(Fault::SlowChunks(Duration::from_millis(300))));
+    let ask = || {
+        let caller = federation.caller.clone();
+        tokio::spawn(async move { caller.ask(CHAT, &chat(MODEL)).await.ok() })
+    };
+    let first: Vec<_> = (0..4).map(|_| ask()).collect();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let later: Vec<_> = (0..16).map(|_| ask()).collect();
+    for asked in first {
+        assert_eq!(answered_by(&asked.await.unwrap()), "c1-m");
+    }
+    let mut slowest = Duration::ZERO;
+    for asked in later {
+        slowest = slowest.max(asked.await.unwrap().took);
+    }
+    let hung = federation.opened()[0];
+    println!("{hung} of 20 met the hanging one; who came later waited {slowest:?} at most");
+    assert!(hung > 4 && slowest < Duration::from_secs(3), "{hung}, {slowest:?}");
+    federation.assert_at_rest().await;
+    federation.gateway.wait_for_usage(20);
+}
+
 #[tokio::test]
 async fn each_answer_names_its_endpoint() {
     let federation = Federation::of(2, &[]);

@@ -31,6 +31,9 @@ use crate::{
 /// What callers are told to wait when a model is not live on Metis: until the manifest is read anew.
 const METIS_RETRY: Duration = Duration::from_mins(1);
 
+/// How often a request that waits looks whether its endpoint answers anybody.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+
 impl Gateway {
     /// Sends the request to an endpoint and waits for an answer that can be handed on, or until it is
     /// better to ask another one.
@@ -48,22 +51,19 @@ impl Gateway {
         let Some(patience) = course.patience(index) else { return answering.await };
         let vitals = &contender.line.vitals;
         let sent = Moment::now();
-        let mut next = patience;
         loop {
-            match tokio::time::timeout(next, answering.as_mut()).await {
+            match tokio::time::timeout(patience.min(LOOK_AROUND), answering.as_mut()).await {
                 Ok(outcome) => return outcome,
                 Err(_) if begun.load(Relaxed) => return answering.await,
                 Err(_) => {}
             }
-            // A slow model is told from one that hangs by others' having had answers meanwhile.
-            let quiet = Moment::now().since(vitals.last_answer().max(sent));
-            let left = patience.saturating_sub(quiet);
-            if !left.is_zero() {
-                next = left;
-            } else if course.has_another(index, true) {
+            // A slow model is told from one that hangs by others' having had answers meanwhile, and
+            // one who has found out has found out for all who wait.
+            let heard = vitals.last_answer().max(sent);
+            let quiet = Moment::now().since(heard);
+            let hangs = quiet >= patience || vitals.last_silence() > heard;
+            if hangs && course.has_another(index, true) {
                 return Err(silent(contender, quiet));
-            } else {
-                next = patience;
             }
         }
     }

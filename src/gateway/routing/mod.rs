@@ -236,7 +236,8 @@ impl<'a> Course<'a> {
     pub fn patience(&self, index: usize) -> Option<Duration> {
         // Half of what is left at most, so that the other one has time, too.
         let left = self.deadline(&self.contenders[index]).saturating_duration_since(Instant::now());
-        (self.contenders.len() > 1).then(|| self.policy.attempt_timeout.min(left / 2))
+        let patience = self.policy.attempt_timeout.min(left / 2).max(LOOK_AROUND);
+        (self.contenders.len() > 1).then_some(patience)
     }
 
     /// When the first byte of the endpoint's answer must be there.

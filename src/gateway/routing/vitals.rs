@@ -32,6 +32,8 @@ pub struct Vitals {
     busy_until: AtomicU64,
     /// When somebody last had the beginning of an answer.
     last_answer: AtomicU64,
+    /// When it was last found to answer nobody.
+    last_silence: AtomicU64,
     /// When it was last one of several endpoints that a request could go to.
     last_considered: AtomicU64,
     presence: AtomicU8,
@@ -68,13 +70,15 @@ impl Vitals {
             opened: counter!("figw_breaker_opened_total", &label()),
             retries: counter!("figw_retries_total", &label()),
         };
-        meters.open.set(0.0);
+        // Makes the series appear.
+        meters.open.increment(0.0);
         Arc::new(Self {
             slug: slug.to_owned(),
             breaker: Breaker::default(),
             in_flight: AtomicU32::new(0),
             busy_until: AtomicU64::new(0),
             last_answer: AtomicU64::new(0),
+            last_silence: AtomicU64::new(0),
             last_considered: AtomicU64::new(0),
             presence: AtomicU8::new(Presence::Unknown as u8),
             seat_freed: Notify::new(),
@@ -129,6 +133,12 @@ impl Vitals {
         Moment::from_millis(self.last_answer.load(Relaxed))
     }
 
+    /// When it was last found to answer nobody.
+    #[must_use]
+    pub fn last_silence(&self) -> Moment {
+        Moment::from_millis(self.last_silence.load(Relaxed))
+    }
+
     /// It is one of several endpoints that a request can go to.
     pub fn considered(&self, now: Moment) {
         self.last_considered.store(now.millis(), Relaxed);
@@ -170,7 +180,7 @@ impl Vitals {
 
     fn closed(&self, why: &str) {
         tracing::info!(endpoint = self.slug, "the endpoint is back in service: {why}");
-        self.meters.open.set(0.0);
+        self.meters.open.decrement(1.0);
     }
 
     fn opened(&self) {
@@ -179,7 +189,16 @@ impl Vitals {
             "the endpoint fails and is out of service for a while"
         );
         self.meters.opened.increment(1);
-        self.meters.open.set(1.0);
+        self.meters.open.increment(1.0);
+    }
+}
+
+impl Drop for Vitals {
+    fn drop(&mut self) {
+        // An endpoint that has been removed is no longer out of service.
+        if self.breaker.is_open() {
+            self.meters.open.decrement(1.0);
+        }
     }
 }
 
@@ -238,7 +257,11 @@ impl Stay {
     /// The endpoint failed.
     pub fn failed(&mut self, fault: Fault) {
         self.told = true;
-        if self.vitals.breaker.failed(self.pass, fault, Moment::now(), self.terms.breaker) {
+        let now = Moment::now();
+        if fault == Fault::Silent {
+            self.vitals.last_silence.store(now.millis(), Relaxed);
+        }
+        if self.vitals.breaker.failed(self.pass, fault, now, self.terms.breaker) {
             self.vitals.opened();
         }
     }
