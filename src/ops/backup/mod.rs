@@ -36,7 +36,7 @@ use self::{
     retention::{Candidate, Verdict, judge},
     tools::Tools,
     verify::{Depth, Verifier},
-    wal::{WalArchive, WalName},
+    wal::{Need, WalArchive, WalName},
 };
 pub use self::{error::BackupError, make::Made};
 use crate::{config::Config, ops::database, store::StoreOptions};
@@ -245,7 +245,7 @@ impl Backups {
         let candidates: Vec<_> = stored.iter().map(Candidate::from).collect();
         let verdicts = judge(&candidates, &self.config.backup.keep, Timestamp::now());
         let staying = stored.iter().zip(&verdicts).filter(|(_, verdict)| verdict.keep);
-        let needed = wal::needed_from(staying.map(|(stored, _)| stored));
+        let needed = wal::needed_from(staying.map(|(stored, _)| Need::from(stored)));
         let old = match &needed {
             Some(first) => self.wal().older_than(first)?,
             None => Vec::new(),

@@ -12,6 +12,7 @@ use super::{
         manifest::{MANIFEST, Manifest, SUMS, sha256},
         repository::{BROKEN, Repository, Stored},
         retention::Verdict,
+        wal::Need,
     },
     fetch::{Remote, no_place},
     place::{Patience, Place},
@@ -116,9 +117,9 @@ impl Backups {
             }
             synced.removed.push(id.clone());
         }
-        let new = local.iter().filter(|one| upload.contains(&one.id)).map(Stored::manifest);
+        let new = local.iter().filter(|one| upload.contains(&one.id)).map(Need::from);
         let is_seen = |id: &String| upload.contains(id) || remove.contains(id);
-        let old = remote.iter().filter(|one| !is_seen(&one.id)).map(Remote::manifest);
+        let old = remote.iter().filter(|one| !is_seen(&one.id)).map(Need::from);
         let staying: Vec<_> = new.chain(old).collect();
         let wal = self.sync_wal(place, staying, dry_run).await?;
         (synced.wal_uploaded, synced.wal_removed) = (wal.uploaded, wal.removed);

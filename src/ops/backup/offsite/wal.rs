@@ -14,10 +14,10 @@ use super::{
     super::{
         Backups, blocking,
         error::BackupError,
-        manifest::Manifest,
         meter::Meter,
-        wal::{Archived, WalName},
+        wal::{Archived, Need, WalName, needed_from},
     },
+    fetch::Remote,
     place::Place,
     transfer::Expected,
 };
@@ -32,35 +32,21 @@ pub(super) struct WalDone {
     pub(super) removed: usize,
 }
 
-/// The position in the log of an archived file, which sorts by time whatever the timeline; none
-/// when its name holds none, as a timeline's history.
-fn position(file_name: &str) -> Option<&str> {
-    const TIMELINE: usize = 8;
-    const SEGMENT: usize = 24;
-    let segment = file_name.get(..SEGMENT)?;
-    segment.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| &segment[TIMELINE..])
+/// What the object or file of this name in the archive is called by PostgreSQL; none when it is
+/// something else, such as the note of the cluster.
+fn name_of(file: &str) -> Option<WalName> {
+    Archived::parse(FilePath::new(WAL), file).map(|(name, _)| name)
 }
 
 /// Whether no recovery that begins with the segment `needed_from` asks for the file.
-fn is_too_old(file_name: &str, needed_from: Option<&str>) -> bool {
-    match (position(file_name), needed_from.and_then(position)) {
-        (Some(this), Some(first)) => this < first,
-        _ => false,
-    }
+fn is_too_old(file: &str, needed_from: Option<&WalName>) -> bool {
+    needed_from.is_some_and(|first| name_of(file).is_some_and(|name| name.is_before(first)))
 }
 
-/// The first segment that any of these copies needs; none stands for one that is not whole. No
-/// answer means that all WAL is needed: there is no base backup, or nobody knows what one needs.
-fn needed_from<'a>(staying: impl IntoIterator<Item = Option<&'a Manifest>>) -> Option<String> {
-    let mut first: Option<String> = None;
-    for manifest in staying {
-        let Some(base) = &manifest?.base else { continue };
-        let this = position(&base.start_wal)?;
-        if first.as_deref().and_then(position).is_none_or(|first| this < first) {
-            first = Some(base.start_wal.clone());
-        }
+impl From<&Remote> for Need {
+    fn from(remote: &Remote) -> Self {
+        remote.manifest().map_or(Self::Unknown, |manifest| Self::of(manifest, true))
     }
-    first
 }
 
 /// A file of the local archive.
@@ -103,14 +89,14 @@ impl Backups {
     pub(super) async fn sync_wal(
         &self,
         place: &Place,
-        staying: impl IntoIterator<Item = Option<&Manifest>>,
+        staying: impl IntoIterator<Item = Need>,
         dry_run: bool,
     ) -> Result<WalDone, BackupError> {
         let archive = self.repository().directory().join(WAL);
         let local = blocking(move || Ok(local_segments(&archive))).await?;
         let remote = place.list_wal().await?;
         let needed_from = needed_from(staying);
-        let needed_from = needed_from.as_deref();
+        let needed_from = needed_from.as_ref();
         let mut done = WalDone::default();
         for segment in &local {
             let key = segment.key(place);
@@ -193,17 +179,18 @@ mod tests {
 
     #[test]
     fn only_segments_before_the_first_needed_one_are_too_old() {
-        let first = Some("000000020000000000000009");
+        let first = "000000020000000000000009".parse().ok();
         for (name, too_old) in [
-            ("000000010000000000000008-aa.zst", true),
-            ("000000010000000000000009-aa.zst", false),
-            ("000000030000000000000008.partial-aa.zst", true),
-            ("000000010000000000000008.00000028.backup-aa.zst", true),
-            ("00000002.history-aa.zst", false),
-            ("system-identifier", false),
+            ("000000010000000000000008", true),
+            ("000000010000000000000009", false),
+            ("000000030000000000000008.partial", true),
+            ("000000010000000000000008.00000028.backup", true),
+            ("00000002.history", false),
         ] {
-            assert_eq!(is_too_old(name, first), too_old, "{name}");
-            assert!(!is_too_old(name, None), "{name}");
+            let file = format!("{name}-{}.zst", "a".repeat(64));
+            assert_eq!(is_too_old(&file, first.as_ref()), too_old, "{name}");
+            assert!(!is_too_old(&file, None), "{name}");
         }
+        assert!(!is_too_old("system-identifier", first.as_ref()));
     }
 }

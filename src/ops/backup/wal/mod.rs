@@ -25,7 +25,12 @@ use std::{
     time::SystemTime,
 };
 
-pub use self::{fetch::fetch, name::WalName, prune::needed_from, push::Pushed};
+pub use self::{
+    fetch::fetch,
+    name::WalName,
+    prune::{Need, needed_from},
+    push::Pushed,
+};
 use super::error::BackupError;
 use crate::config::Compression;
 

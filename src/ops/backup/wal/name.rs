@@ -66,6 +66,13 @@ impl WalName {
         self.0.get(POSITION..SEGMENT)
     }
 
+    /// Whether no recovery that begins with the segment `first` asks for it. Any recovery may ask
+    /// for a history, and those are small.
+    #[must_use]
+    pub fn is_before(&self, first: &Self) -> bool {
+        self.position().is_some_and(|at| Some(at) < first.position())
+    }
+
     /// The address of its first byte, given the size of segments; none for a history.
     pub(super) fn address(&self, segment_size: u64) -> Option<u64> {
         let high = u64::from_str_radix(self.0.get(POSITION..DIRECTORY)?, 16).ok()?;
@@ -122,7 +129,14 @@ mod tests {
         let name = |text: &str| text.parse::<WalName>().unwrap();
         let old = name("000000090000000000000002");
         let new = name("000000010000000000000003");
-        assert!(old.position() < new.position());
+        assert!(old.is_before(&new) && !new.is_before(&old));
+        assert!(!old.is_before(&old), "a segment is needed from itself on");
+        assert!(!name("00000001.history").is_before(&new), "histories stay");
+        for beginning in
+            ["000000030000000000000002.partial", "000000010000000000000002.00000028.backup"]
+        {
+            assert!(name(beginning).is_before(&new), "{beginning}");
+        }
         assert_eq!(name("00000009.history").position(), None);
         assert_eq!(name("0000000100000002000000FE").address(16 << 20), Some(0x2_FE00_0000));
     }

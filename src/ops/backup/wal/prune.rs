@@ -16,23 +16,58 @@ use super::{
     name::WalName,
 };
 
-/// The first WAL segment that recovery from any of these backups needs. None, which means that
-/// nothing may be removed, when no base backup is good, or a broken one does not tell its start.
+/// What a backup that stays needs of the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: it is no base backup.
+    Nothing,
+    /// Everything from this segment on.
+    From {
+        /// Its first segment.
+        start: WalName,
+        /// Whether one could recover with it.
+        is_good: bool,
+    },
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Need {
+    /// That of a backup which says this about itself.
+    #[must_use]
+    pub fn of(manifest: &Manifest, is_good: bool) -> Self {
+        if manifest.kind != Kind::Base {
+            return Self::Nothing;
+        }
+        let start = manifest.base.as_ref().and_then(|base| base.start_wal.parse().ok());
+        start.map_or(Self::Unknown, |start| Self::From { start, is_good })
+    }
+}
+
+impl From<&Stored> for Need {
+    fn from(stored: &Stored) -> Self {
+        match stored.manifest() {
+            Some(manifest) => Self::of(manifest, true),
+            None => manifest_of_broken(stored)
+                .map_or(Self::Unknown, |manifest| Self::of(&manifest, false)),
+        }
+    }
+}
+
+/// The first WAL segment that recovery from any of the backups that stay needs. None, which means
+/// that nothing may be removed, when no base backup is good, or one does not tell its start.
 #[must_use]
-pub fn needed_from<'a>(staying: impl IntoIterator<Item = &'a Stored>) -> Option<WalName> {
+pub fn needed_from(staying: impl IntoIterator<Item = Need>) -> Option<WalName> {
     let mut oldest: Option<WalName> = None;
     let mut is_any_good = false;
-    for stored in staying {
-        let known = match stored.manifest() {
-            Some(manifest) => manifest.clone(),
-            None => manifest_of_broken(stored)?,
+    for need in staying {
+        let (start, is_good) = match need {
+            Need::Nothing => continue,
+            Need::From { start, is_good } => (start, is_good),
+            Need::Unknown => return None,
         };
-        if known.kind != Kind::Base {
-            continue;
-        }
-        is_any_good |= stored.state.is_ok();
-        let start: WalName = known.base?.start_wal.parse().ok()?;
-        if oldest.as_ref().is_none_or(|oldest| start.position() < oldest.position()) {
+        is_any_good |= is_good;
+        if oldest.as_ref().is_none_or(|oldest| start.is_before(oldest)) {
             oldest = Some(start);
         }
     }
@@ -54,7 +89,7 @@ impl WalArchive {
     pub fn older_than(&self, first_needed: &WalName) -> Result<Vec<PathBuf>, BackupError> {
         let mut old = Vec::new();
         self.each(|name, path| {
-            if name.position().is_some_and(|at| Some(at) < first_needed.position()) {
+            if name.is_before(first_needed) {
                 old.push(path);
             }
             Ok(())
@@ -125,6 +160,10 @@ mod tests {
         Stored { id: "x".to_owned(), directory: "/nowhere".into(), state, is_unreadable: false }
     }
 
+    fn needed(staying: &[Stored]) -> Option<WalName> {
+        needed_from(staying.iter().map(Need::from))
+    }
+
     #[test]
     fn the_oldest_base_that_stays_decides() {
         let all = [
@@ -132,17 +171,17 @@ mod tests {
             stored(Kind::Base, "000000020000000000000009", true),
             stored(Kind::Base, "000000030000000000000007", true),
         ];
-        assert_eq!(needed_from(&all).unwrap().as_str(), "000000030000000000000007");
+        assert_eq!(needed(&all).unwrap().as_str(), "000000030000000000000007");
     }
 
     #[test]
     fn when_in_doubt_everything_is_needed() {
-        assert_eq!(needed_from(&[stored(Kind::Complete, "", true)]), None);
+        assert_eq!(needed(&[stored(Kind::Complete, "", true)]), None);
         let unknown = [
             stored(Kind::Base, "000000020000000000000009", true),
             stored(Kind::Base, "000000020000000000000007", false),
         ];
-        assert_eq!(needed_from(&unknown), None);
-        assert_eq!(needed_from(&[stored(Kind::Base, "nonsense", true)]), None);
+        assert_eq!(needed(&unknown), None);
+        assert_eq!(needed(&[stored(Kind::Base, "nonsense", true)]), None);
     }
 }
