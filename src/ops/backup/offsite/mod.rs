@@ -18,6 +18,7 @@ mod place;
 mod plan;
 mod sync;
 mod transfer;
+mod upload;
 mod wal;
 
 pub use self::{
