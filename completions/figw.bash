@@ -4817,7 +4817,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__restore)
-            opts="-c -q -v -y -h -V --into --to-time --replace --no-safety-backup --config-to --identity --lock-wait --config --output --quiet --verbose --color --yes --help --version"
+            opts="-c -q -v -y -h -V --into --to-time --timeline --replace --no-safety-backup --config-to --identity --lock-wait --config --output --quiet --verbose --color --yes --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4828,6 +4828,10 @@ _figw() {
                     return 0
                     ;;
                 --to-time)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeline)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -194,6 +194,7 @@ complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcom
 complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c figw -n "__fish_figw_using_subcommand restore" -l into -d 'Database to fill: sqlite:PATH or postgres://… [default: the configuration\'s own]' -r
 complete -c figw -n "__fish_figw_using_subcommand restore" -l to-time -d 'Lay out a data directory from a base backup, which PostgreSQL then recovers to this moment with archived WAL; --into names the directory' -r
+complete -c figw -n "__fish_figw_using_subcommand restore" -l timeline -d 'Timeline to recover along, for the way that an earlier recovery left: its number, such as 1 [default: the newest in the archive]' -r
 complete -c figw -n "__fish_figw_using_subcommand restore" -l config-to -d 'Unpack the configuration that is in the backup, into a new or empty directory' -r -F
 complete -c figw -n "__fish_figw_using_subcommand restore" -l identity -d 'File with secret keys of age, besides those of backup.identities' -r -F
 complete -c figw -n "__fish_figw_using_subcommand restore" -l lock-wait -d 'How long to wait for another run that works on the backups' -r

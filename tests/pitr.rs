@@ -11,7 +11,7 @@ mod support;
 use std::{
     fs,
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -62,6 +62,32 @@ fn write_rows(postgres: &Postgres) -> Child {
 
 fn rows(postgres: &Postgres) -> i64 {
     postgres.query("postgres", "SELECT count(*) FROM stamps").parse().unwrap()
+}
+
+/// The server's time.
+fn now(postgres: &Postgres) -> String {
+    postgres.query("postgres", "SELECT to_json(clock_timestamp())#>>'{}'")
+}
+
+/// A note that ends up in a segment of its own, which is archived.
+fn note_in_a_segment(site: &BackupSite, postgres: &Postgres, note: &str) -> String {
+    postgres.query("postgres", "CREATE TABLE IF NOT EXISTS notes (note text)");
+    postgres.query("postgres", &format!("INSERT INTO notes VALUES ('{note}')"));
+    switch_wal(site, postgres)
+}
+
+fn notes(postgres: &Postgres) -> String {
+    let is_open = "SELECT NOT pg_is_in_recovery()";
+    eventually(LIMIT, || postgres.query("postgres", is_open) == "t");
+    postgres.query("postgres", "SELECT string_agg(note, ' ' ORDER BY note) FROM notes")
+}
+
+/// The file of an archived segment.
+fn archived_file(site: &BackupSite, segment: &str) -> PathBuf {
+    let directory = site.backups().join("wal").join(&segment[..16]);
+    let mut files = fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+    let is_it = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(segment);
+    files.find(is_it).expect("the segment is archived")
 }
 
 fn json(text: &str) -> Value {
@@ -188,11 +214,84 @@ fn an_encrypted_archive_recovers_with_its_key() {
 }
 
 #[test]
+fn a_gap_in_the_archive_is_found_before_anything_is_laid_out() {
+    let mut site = BackupSite::new(&[]);
+    let postgres = archiving(&mut site);
+    let before = base_backup(&site)["id"].clone();
+    postgres.query("postgres", "CREATE TABLE notes (note text)");
+    let early = now(&postgres);
+    note_in_a_segment(&site, &postgres, "1");
+    let gap = note_in_a_segment(&site, &postgres, "2");
+    note_in_a_segment(&site, &postgres, "3");
+    let late = now(&postgres);
+    let kept = site.path("kept");
+    fs::rename(archived_file(&site, &gap), &kept).unwrap();
+
+    let data = site.path("recovered");
+    let said = site.fail(1, &restore(&late, &data));
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let why = format!("segment {gap} is not in {}", site.backups().join("wal").display());
+    assert!(said.contains(&why) && said.contains("--to-time can be until about"), "{said}");
+    assert!(!data.exists());
+    // Until then it leads without a break, and after a new base backup once more.
+    assert_eq!(json(&site.run(&restore(&early, &data)))["id"], before);
+    fs::remove_dir_all(&data).unwrap();
+    let after = base_backup(&site)["id"].clone();
+    let later = now(&postgres);
+    note_in_a_segment(&site, &postgres, "4");
+    assert_eq!(json(&site.run(&restore(&later, &data)))["id"], after);
+}
+
+/// The server was brought back to a moment, and went on from there.
+#[test]
+fn a_recovery_begins_with_a_base_backup_that_leads_to_its_timeline() {
+    let mut site = BackupSite::new(&[]);
+    let mut old = archiving(&mut site);
+    let first = base_backup(&site)["id"].clone();
+    note_in_a_segment(&site, &old, "1-kept");
+    let good = now(&old);
+    note_in_a_segment(&site, &old, "2-given-up");
+    let given_up = base_backup(&site)["id"].clone();
+    note_in_a_segment(&site, &old, "3-given-up");
+    let bad = now(&old);
+    note_in_a_segment(&site, &old, "4-given-up");
+    old.crash();
+
+    let recover = |time: &str, into: &Path, more: &[&str], id: &Value, timeline: u32| {
+        let laid_out = json(&site.run(&[&restore(time, into)[..], more].concat()));
+        assert_eq!((&laid_out["id"], &laid_out["timeline"]), (id, &timeline.into()));
+        Postgres::start_existing(into)
+    };
+    let second = recover(&good, &site.path("second"), &[], &first, 1);
+    assert_eq!(notes(&second), "1-kept");
+    eventually(LIMIT, || site.archived().contains(&"00000002.history".to_owned()));
+    note_in_a_segment(&site, &second, "5-new");
+    let newest = now(&second);
+    note_in_a_segment(&site, &second, "6-new");
+
+    // The newest base backup belongs to the time that was given up.
+    let named = ["restore", given_up.as_str().unwrap(), "--to-time", &newest, "--into"];
+    let none = site.path("none");
+    let said = site.fail(1, &[&named[..], &[none.to_str().unwrap()]].concat());
+    assert!(said.contains("after timeline 2 had left that at 0/"), "{said}");
+    assert!(said.contains("--timeline 1") && said.lines().count() == 1, "{said}");
+    let third = recover(&newest, &site.path("third"), &[], &first, 2);
+    assert_eq!(notes(&third), "1-kept 5-new", "{}", third.log());
+
+    // Whoever went back too far finds what was given up on its own timeline.
+    let along = ["--timeline", "1"];
+    let fourth = recover(&bad, &site.path("fourth"), &along, &given_up, 1);
+    assert_eq!(notes(&fourth), "1-kept 2-given-up 3-given-up", "{}", fourth.log());
+    let nowhere = [&restore(&bad, &none)[..], &["--timeline", "9"]].concat();
+    assert!(site.fail(1, &nowhere).contains("no history of timeline 9"));
+}
+
+#[test]
 fn an_interrupted_restore_leaves_its_place_as_it_was() {
     let mut site = BackupSite::new(&[]);
     let postgres = archiving(&mut site);
     let made = base_backup(&site);
-    let end = postgres.query("postgres", "SELECT to_json(clock_timestamp())#>>'{}'");
+    let end = now(&postgres);
     switch_wal(&site, &postgres);
 
     let data = site.path("place/recovered");

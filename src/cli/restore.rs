@@ -9,7 +9,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{
     Context, Failure, Outcome,
     backup::{IdentityArgs, LockArgs},
-    progress, restore_to_time,
+    progress,
+    restore_to_time::{self, Aim},
     table::Table,
 };
 use crate::ops::restore::{self, Order, Restored};
@@ -32,6 +33,10 @@ pub struct RestoreArgs {
     /// with archived WAL; --into names the directory
     #[arg(long, value_name = "RFC3339", conflicts_with_all = ["replace", "config_to"])]
     to_time: Option<Timestamp>,
+    /// Timeline to recover along, for the way that an earlier recovery left: its number, such as 1
+    /// [default: the newest in the archive]
+    #[arg(long, value_name = "N", requires = "to_time")]
+    timeline: Option<u32>,
     /// Replace what is in the database, after a question. Gateways must be drained before
     /// (PostgreSQL) or stopped (SQLite)
     #[arg(long)]
@@ -56,9 +61,10 @@ impl RestoreArgs {
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let lock_wait: Duration = self.lock.lock_wait;
         if let Some(to_time) = self.to_time {
+            let aim = Aim { to_time, timeline: self.timeline };
             let into = self.into.as_ref().map(ExposeSecret::expose_secret);
             let Self { id, identity, .. } = &self;
-            return restore_to_time::run(id, to_time, into, identity, lock_wait, context).await;
+            return restore_to_time::run(id, aim, into, identity, lock_wait, context).await;
         }
         let order = Order {
             id: self.id,

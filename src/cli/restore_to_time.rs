@@ -7,13 +7,20 @@ use jiff::Timestamp;
 use super::{Context, Failure, Outcome, backup::IdentityArgs, progress};
 use crate::ops::recovery::{LaidOut, Order};
 
+/// Where in the log to go.
+pub(super) struct Aim {
+    pub(super) to_time: Timestamp,
+    /// None for the newest timeline.
+    pub(super) timeline: Option<u32>,
+}
+
 /// Lays the data directory out and says what to do next.
 ///
 /// # Errors
 /// Whatever kept it from being done.
 pub(super) async fn run(
     id: &str,
-    to_time: Timestamp,
+    aim: Aim,
     into: Option<&str>,
     identity: &IdentityArgs,
     lock_wait: Duration,
@@ -35,7 +42,8 @@ pub(super) async fn run(
         .map_err(|error| anyhow::Error::new(error).context("cannot tell where figw itself is"))?;
     let order = Order {
         id: id.to_owned(),
-        to_time,
+        to_time: aim.to_time,
+        timeline: aim.timeline,
         into: PathBuf::from(into),
         identities: identity.identity.clone(),
         figw,
@@ -68,14 +76,15 @@ fn warn(laid_out: &LaidOut) {
 }
 
 fn next_steps(laid_out: &LaidOut) -> String {
-    let LaidOut { id, into, target_time, major, start_wal, seconds, pg_ctl, .. } = laid_out;
+    let LaidOut { id, into, target_time, timeline, major, start_wal, seconds, pg_ctl, .. } =
+        laid_out;
     let (into, pg_ctl) = (into.display(), pg_ctl.display());
     format!(
         "{id} laid out in {into} in {seconds:.1} s, to be recovered to {target_time}\n\
          Next, as the owner of that directory, start it with PostgreSQL {major}:\n\
          \x20 {pg_ctl} -D {into} -l {into}/recovery.log start\n\
-         It fetches WAL from {start_wal} on with `figw wal fetch`, stops at that moment and opens \
-         for writing.\n\
+         It fetches WAL from {start_wal} on with `figw wal fetch`, along timeline {timeline}, stops \
+         at that moment and opens for writing.\n\
          It archives as the old server did, on a timeline of its own, which disturbs nothing in the \
          archive. Once it is open, make a new base backup: figw backup base"
     )

@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde::Deserialize;
 
 use super::{
     Backups, Made,
@@ -21,6 +22,7 @@ use super::{
     repository::{Repository, Stored},
     tools::Running,
     verify::Verifier,
+    wal::Lsn,
     watch::Expected,
 };
 use crate::store::{Location, PostgresUrl, Session, explain};
@@ -52,6 +54,8 @@ struct Source {
     url: PostgresUrl,
     major: u32,
     system_identifier: String,
+    /// Bytes of each WAL segment.
+    segment_bytes: u64,
     /// About how many bytes there are to copy.
     size: u64,
 }
@@ -109,6 +113,8 @@ impl Backups {
                 major: found.major,
                 system_identifier: source.system_identifier.clone(),
                 start_wal: found.start_wal,
+                end: found.end,
+                segment_bytes: source.segment_bytes,
                 bytes: found.bytes,
             }),
             encrypted_to: self.config.backup.encrypt_to.clone(),
@@ -129,16 +135,19 @@ impl Backups {
                    (SELECT sum(pg_database_size(oid))::bigint FROM pg_database
                     WHERE has_database_privilege(oid, 'CONNECT')),
                    (SELECT string_agg(quote_ident(spcname), ', ' ORDER BY spcname)
-                    FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global'))";
+                    FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')),
+                   pg_size_bytes(current_setting('wal_segment_size'))";
         let asked = async {
             let row = session.client.query_typed_one(question, &[]).await?;
-            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
+            let (cluster, archive_mode) = (row.try_get(0)?, row.try_get(1)?);
+            Ok((cluster, archive_mode, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?))
         };
-        let (system_identifier, archive_mode, size, tablespaces): (
+        let (system_identifier, archive_mode, size, tablespaces, segment_bytes): (
             String,
             String,
             Option<i64>,
             Option<String>,
+            i64,
         ) = asked.await.map_err(|error| unanswered(&url, &error))?;
         if let Some(names) = tablespaces {
             return Err(BackupError::failed(format!(
@@ -155,7 +164,8 @@ impl Backups {
             );
         }
         let size = size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
-        Ok(Source { url, major, system_identifier, size })
+        let segment_bytes = segment_bytes.unsigned_abs();
+        Ok(Source { url, major, system_identifier, segment_bytes, size })
     }
 
     fn source_url(&self) -> Result<PostgresUrl, BackupError> {
@@ -253,6 +263,8 @@ impl Read for Tee<'_> {
 pub struct BaseFound {
     /// The first WAL segment that recovery needs, from `backup_label`.
     pub start_wal: String,
+    /// Where the backup ends in the log, from `backup_manifest`.
+    pub end: Option<Lsn>,
     /// Major version of the server, from `PG_VERSION`.
     pub major: u32,
     /// Bytes of all files.
@@ -277,7 +289,10 @@ pub fn examine(archive: impl Read) -> Result<BaseFound, BackupError> {
             match path.trim_start_matches("./") {
                 "backup_label" => found.start_wal = start_wal(&text(&mut entry)?),
                 "PG_VERSION" => found.major = text(&mut entry)?.trim().parse().unwrap_or(0),
-                "backup_manifest" => has_manifest = true,
+                "backup_manifest" => {
+                    has_manifest = true;
+                    found.end = end_of(&mut entry);
+                }
                 _ => {}
             }
             io::copy(&mut entry, &mut io::sink())?;
@@ -311,6 +326,23 @@ fn start_wal(label: &str) -> String {
     file.unwrap_or_default().to_owned()
 }
 
+/// Where PostgreSQL's own manifest says that the backup ends. What else is wrong with it is for
+/// `pg_verifybackup` to tell.
+fn end_of(manifest: impl Read) -> Option<Lsn> {
+    #[derive(Deserialize)]
+    struct Told {
+        #[serde(rename = "WAL-Ranges")]
+        ranges: Vec<Range>,
+    }
+    #[derive(Deserialize)]
+    struct Range {
+        #[serde(rename = "End-LSN")]
+        end: Lsn,
+    }
+    let told: Told = serde_json::from_reader(BufReader::new(manifest)).ok()?;
+    told.ranges.iter().map(|range| range.end).max()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,5 +359,14 @@ mod tests {
         let label = "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\nBACKUP METHOD: streamed\n";
         assert_eq!(start_wal(label), "000000010000000000000002");
         assert_eq!(start_wal("nothing"), "");
+    }
+
+    #[test]
+    fn the_end_stands_in_the_manifest() {
+        let manifest = r#"{"PostgreSQL-Backup-Manifest-Version": 1, "Files": [{"Path": "x"}],
+            "WAL-Ranges": [{"Timeline": 1, "Start-LSN": "0/2000028", "End-LSN": "0/2000100"}],
+            "Manifest-Checksum": "00"}"#;
+        assert_eq!(end_of(manifest.as_bytes()), "0/2000100".parse().ok());
+        assert_eq!(end_of(&b"nothing"[..]), None);
     }
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::wal::Lsn;
 use crate::config::Compression;
 
 /// The manifest's file name.
@@ -143,8 +144,18 @@ pub struct BaseFacts {
     pub system_identifier: String,
     /// The first WAL segment that recovery needs.
     pub start_wal: String,
+    /// Where it ends in the log, which it holds up to there; unknown in early ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Lsn>,
+    /// Bytes of each WAL segment.
+    #[serde(default = "usual_segment_bytes")]
+    pub segment_bytes: u64,
     /// Bytes of the data directory.
     pub bytes: u64,
+}
+
+const fn usual_segment_bytes() -> u64 {
+    16 << 20
 }
 
 /// What a part is.
@@ -249,6 +260,12 @@ impl Manifest {
         let (kind, parts) = (self.kind, (database, configuration, base));
         if parts != (kind.has_database(), kind.has_configuration(), kind == Kind::Base) {
             return Err(format!("{MANIFEST} does not tell what a {kind} backup holds"));
+        }
+        // PostgreSQL's own limits, on which figw reckons.
+        let is_segment =
+            |bytes: u64| bytes.is_power_of_two() && (1 << 20..=1 << 30).contains(&bytes);
+        if self.base.as_ref().is_some_and(|base| !is_segment(base.segment_bytes)) {
+            return Err(format!("{MANIFEST} tells a size that no WAL segment has"));
         }
         let identity = self.database.as_ref().map(|facts| &facts.identity);
         let texts = [identity, self.base.as_ref().map(|facts| &facts.identity), Some(&self.figw)];

@@ -1,6 +1,7 @@
 //! Point-in-time recovery: a base backup laid out as a data directory that PostgreSQL brings to a
 //! moment by itself, with WAL from the archive.
 
+mod choose;
 mod place;
 mod settings;
 mod unpack;
@@ -14,10 +15,11 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 use serde::Serialize;
 
 use self::{
+    choose::Choice,
     place::Place,
     settings::{Fetching, auto_conf},
 };
@@ -25,10 +27,11 @@ use super::{
     anew::create_anew,
     backup::{
         BackupError, Backups, blocking,
-        manifest::{BaseFacts, Content, Kind, Manifest},
+        manifest::{BaseFacts, Content, Manifest},
         repository::Stored,
         tools::{Running, Tools},
         verify::Verifier,
+        wal::{Reach, WalName},
     },
 };
 
@@ -42,6 +45,8 @@ pub struct Order {
     pub id: String,
     /// The moment to recover to.
     pub to_time: Timestamp,
+    /// The timeline to recover along; none for the newest that the archive knows of.
+    pub timeline: Option<u32>,
     /// The data directory, which must be missing or empty.
     pub into: PathBuf,
     /// Files with keys of age, besides those of the configuration.
@@ -61,6 +66,8 @@ pub struct LaidOut {
     pub target_time: Timestamp,
     /// Major version of PostgreSQL that must start it.
     pub major: u32,
+    /// The timeline that it recovers along.
+    pub timeline: u32,
     /// The first WAL segment that recovery asks for.
     pub start_wal: String,
     /// How long it took.
@@ -77,8 +84,8 @@ impl Backups {
     /// Lays out a data directory for recovery to a moment.
     ///
     /// # Errors
-    /// When no base backup fits, the archive is away or another cluster's, the backup is damaged or
-    /// cannot be opened, or the directory is in use. Then the directory is as it was before.
+    /// When no base backup fits, the archive is away, another cluster's or breaks off before the
+    /// moment, the backup is damaged or cannot be opened, or the directory is in use. Then the directory is as it was before.
     pub async fn lay_out(&self, order: Order) -> Result<LaidOut, BackupError> {
         let since = Instant::now();
         if order.to_time > Timestamp::now() {
@@ -89,9 +96,15 @@ impl Backups {
         }
         let restore_command = self.restore_command(&order)?;
         let verifier = self.verifier(&order.identities)?;
-        let (stored, manifest, base) = self.choose(&order).await?;
+        let survey = self.survey_wal().await?;
+        let Choice { stored, manifest, base, lineage } = self.choose(&order, &survey).await?;
         let _lock = self.repository().lock_shared(self.lock_wait()).await?;
-        let is_after_archive = self.check_archive(&base, order.to_time)?;
+        self.check_cluster(&base)?;
+        let reach = survey.reach(&base, &lineage);
+        let to_time = SystemTime::from(order.to_time);
+        if let Some(missing) = reach.missing_for(to_time) {
+            return Err(self.broken_off(&stored.id, &reach, missing));
+        }
         let programs = Programs::of(self, base.major);
         let work = Work { stored, manifest, base, verifier, tools: programs.tools.clone() };
         let (order, work, into) = blocking(move || {
@@ -101,7 +114,8 @@ impl Backups {
         .await?;
         Ok(LaidOut {
             has_configuration: into.join("postgresql.conf").exists(),
-            is_after_archive,
+            is_after_archive: reach.until.is_none_or(|until| until < to_time),
+            timeline: lineage.timeline(),
             id: work.stored.id,
             into,
             target_time: order.to_time,
@@ -137,66 +151,9 @@ impl Backups {
         fetching.command()
     }
 
-    /// A base backup can be recovered to any moment from its own end on. One that is off-site alone
-    /// is brought here.
-    async fn choose(&self, order: &Order) -> Result<(Stored, Manifest, BaseFacts), BackupError> {
-        let fits =
-            |manifest: &Manifest| manifest.kind == Kind::Base && manifest.moment <= order.to_time;
-        let stored = if order.id == "latest" {
-            let newest = self.repository().newest(fits)?;
-            let moment = newest.as_ref().map(|(stored, found)| (found.moment, stored.id.clone()));
-            let brought = self.bring_newer(moment, fits).await?;
-            let newest = brought.or(newest.map(|(stored, _)| stored));
-            newest.ok_or_else(|| self.none_that_old(order))?
-        } else {
-            self.find_anywhere(&order.id).await?
-        };
-        let manifest = stored.state.clone().map_err(|why| {
-            BackupError::Damaged(format!("backup {} is broken: {why}", stored.id))
-        })?;
-        let Some(base) = manifest.base.clone() else {
-            return Err(BackupError::Invalid(format!(
-                "backup {} is of kind {}, but --to-time needs one of kind base; `figw backup list` \
-                 shows what there is",
-                stored.id, manifest.kind
-            )));
-        };
-        if manifest.moment > order.to_time {
-            return Err(BackupError::failed(format!(
-                "backup {} ended at {}, after {}; name an earlier one, or `latest` for the newest \
-                 that fits",
-                stored.id, manifest.moment, order.to_time
-            )));
-        }
-        Ok((stored, manifest, base))
-    }
-
-    fn none_that_old(&self, order: &Order) -> BackupError {
-        let bases = self.repository().list().unwrap_or_default();
-        let ends = bases.iter().filter_map(Stored::manifest).filter(|m| m.kind == Kind::Base);
-        match ends.map(|manifest| manifest.moment).min() {
-            Some(oldest) => BackupError::failed(format!(
-                "no good base backup had ended by {}; the oldest one allows --to-time {oldest} and \
-                 later",
-                order.to_time
-            )),
-            None => BackupError::failed(format!(
-                "there is no good base backup in {}; `figw backup base` makes one, and `figw \
-                 restore latest` without --to-time restores a dump",
-                self.repository().directory().display()
-            )),
-        }
-    }
-
-    /// Recovery needs WAL of the same cluster. The answer is whether nothing was archived after
-    /// the moment, as far as is known here.
-    fn check_archive(&self, base: &BaseFacts, to_time: Timestamp) -> Result<bool, BackupError> {
+    /// Recovery needs WAL of the same cluster.
+    fn check_cluster(&self, base: &BaseFacts) -> Result<(), BackupError> {
         let archive = self.wal();
-        match archive.require() {
-            // Then all WAL comes from there.
-            Err(_) if self.config().backup.offsite_url.is_some() => return Ok(false),
-            found => found?,
-        }
         match archive.system_identifier()? {
             Some(known) if known != base.system_identifier => Err(BackupError::failed(format!(
                 "{} holds WAL of the PostgreSQL cluster {known}, but the base backup is of {}; \
@@ -204,11 +161,26 @@ impl Backups {
                 archive.directory().display(),
                 base.system_identifier
             ))),
-            _ => {
-                let newest = archive.newest()?;
-                Ok(newest.is_none_or(|newest| newest < SystemTime::from(to_time)))
-            }
+            _ => Ok(()),
         }
+    }
+
+    /// What to say when the log breaks off before the moment.
+    fn broken_off(&self, id: &str, reach: &Reach, missing: &WalName) -> BackupError {
+        let directory = self.wal().directory().display().to_string();
+        let place = match &self.config().backup.offsite_url {
+            Some(_) => format!("neither in {directory} nor off-site"),
+            None => format!("not in {directory}"),
+        };
+        let until = reach.until.and_then(|until| Timestamp::try_from(until).ok());
+        let until = match until.and_then(|until| until.round(Unit::Second).ok()) {
+            Some(until) => format!("--to-time can be until about {until}"),
+            None => "nothing after its end can be recovered with it".to_owned(),
+        };
+        BackupError::failed(format!(
+            "the WAL segment {missing} is {place}, where recovery from backup {id} would break off: \
+             {until}, unless the segment comes back or a base backup was made after it"
+        ))
     }
 }
 
@@ -248,7 +220,7 @@ impl Work {
         let place = Place::begin(&order.into)?;
         self.unpack(&place)?;
         self.verify(&place)?;
-        prepare(&place, restore_command, order.to_time)?;
+        prepare(&place, restore_command, order)?;
         place.commit()
     }
 
@@ -293,7 +265,7 @@ impl Work {
 }
 
 /// Makes the unpacked backup a server that recovers when it is started.
-fn prepare(place: &Place, restore_command: &str, to_time: Timestamp) -> Result<(), BackupError> {
+fn prepare(place: &Place, restore_command: &str, order: &Order) -> Result<(), BackupError> {
     let file = |name: &str| place.path().join(name);
     let conf = file("postgresql.auto.conf");
     let before = match fs::read_to_string(&conf) {
@@ -305,7 +277,7 @@ fn prepare(place: &Place, restore_command: &str, to_time: Timestamp) -> Result<(
             .and_then(|mut file| file.write_all(text.as_bytes()))
             .map_err(|e| BackupError::io("write", path, &e))
     };
-    write(&conf, &auto_conf(&before, restore_command, to_time))?;
+    write(&conf, &auto_conf(&before, restore_command, order.to_time, order.timeline))?;
     let signal = file("recovery.signal");
     write(&signal, "")?;
     // The backup of a standby would follow its old primary instead of recovering.

@@ -53,16 +53,22 @@ fn for_shell(path: &Path) -> Result<String, BackupError> {
 
 /// The text of `postgresql.auto.conf` for a recovery up to this moment: as it was, but without the
 /// settings of an earlier recovery.
-pub(super) fn auto_conf(before: &str, restore_command: &str, to_time: Timestamp) -> String {
+pub(super) fn auto_conf(
+    before: &str,
+    restore_command: &str,
+    to_time: Timestamp,
+    timeline: Option<u32>,
+) -> String {
     // PostgreSQL knows no abbreviations of time zones, such as Z, where it reads this; and it knows
     // no less than microseconds.
     let to_time = to_time.strftime("%Y-%m-%d %H:%M:%S%.6f+00").to_string();
+    let timeline = timeline.map_or_else(|| "latest".to_owned(), |timeline| timeline.to_string());
     let kept = before.lines().filter(|line| !is_of_recovery(line)).map(str::to_owned);
     let added = [
         ("restore_command", restore_command),
         ("recovery_target_time", &to_time),
         ("recovery_target_action", "promote"),
-        ("recovery_target_timeline", "latest"),
+        ("recovery_target_timeline", &timeline),
     ]
     .map(|(name, value)| format!("{name} = '{}'", value.replace('\\', r"\\").replace('\'', "''")));
     let mut lines: Vec<String> = kept.chain(added).collect();
@@ -92,8 +98,9 @@ mod tests {
             command,
             r"/usr/local/bin/figw --config '/srv/Peter'\''s 100%%/config.yaml' wal fetch --recovery --identity '/root/key file' %f %p"
         );
-        let conf = auto_conf("", &command, Timestamp::UNIX_EPOCH);
+        let conf = auto_conf("", &command, Timestamp::UNIX_EPOCH, Some(3));
         assert!(conf.contains(r"/srv/Peter''\\''''s 100%%/config.yaml"), "{conf}");
+        assert!(conf.contains("recovery_target_timeline = '3'\n"), "{conf}");
     }
 
     #[test]
@@ -101,7 +108,7 @@ mod tests {
         let before = "# Do not edit\nshared_buffers = '1GB'\nrecovery_target_lsn = '0/5'\n\
                       restore_command = 'cp'\n";
         assert_eq!(
-            auto_conf(before, "figw", "2026-11-25T16:50:27.1234569+01:00".parse().unwrap()),
+            auto_conf(before, "figw", "2026-11-25T16:50:27.1234569+01:00".parse().unwrap(), None),
             "# Do not edit\nshared_buffers = '1GB'\nrestore_command = 'figw'\n\
              recovery_target_time = '2026-11-25 15:50:27.123456+00'\n\
              recovery_target_action = 'promote'\nrecovery_target_timeline = 'latest'\n"

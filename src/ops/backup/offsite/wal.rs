@@ -15,7 +15,7 @@ use super::{
         Backups, blocking,
         error::BackupError,
         meter::Meter,
-        wal::{Archived, Need, WalName, needed_from},
+        wal::{Archived, Need, Survey, WalName, needed_from},
     },
     fetch::Remote,
     place::Place,
@@ -152,6 +152,22 @@ impl Place {
             }
         }
         Ok(None)
+    }
+
+    /// Adds what is archived there.
+    pub(in crate::ops::backup) async fn survey_wal(
+        &self,
+        survey: &mut Survey,
+    ) -> Result<(), BackupError> {
+        let prefix = self.prefix.clone().join(WAL);
+        let mut listed = self.store.list(Some(&prefix));
+        while let Some(object) = listed.next().await {
+            let object = object.map_err(|error| self.failed("list", &error))?;
+            if let Some(name) = object.location.filename().and_then(name_of) {
+                survey.add(name, object.last_modified.into());
+            }
+        }
+        Ok(())
     }
 
     async fn list_wal(&self) -> Result<BTreeMap<Path, u64>, BackupError> {

@@ -17,6 +17,8 @@ mod header;
 mod name;
 mod prune;
 mod push;
+mod survey;
+mod timeline;
 
 use std::{
     fs,
@@ -30,6 +32,8 @@ pub use self::{
     name::WalName,
     prune::{Need, needed_from},
     push::Pushed,
+    survey::{Reach, Survey},
+    timeline::{Lineage, Lsn},
 };
 use super::error::BackupError;
 use crate::config::Compression;

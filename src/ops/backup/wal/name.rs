@@ -12,7 +12,7 @@ const POSITION: usize = 8;
 const DIRECTORY: usize = 16;
 
 /// The name of a file that PostgreSQL archives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WalName(String);
 
 impl FromStr for WalName {
@@ -54,6 +54,39 @@ impl WalName {
         &self.0
     }
 
+    /// The segment of this number, counted from the beginning of the log.
+    pub(super) fn segment(timeline: u32, number: u64, segment_bytes: u64) -> Self {
+        let in_one = ((1 << 32) / segment_bytes.max(1)).max(1);
+        Self(format!("{timeline:08X}{:08X}{:08X}", number / in_one, number % in_one))
+    }
+
+    /// The history of a timeline.
+    #[must_use]
+    pub fn history(timeline: u32) -> Self {
+        Self(format!("{timeline:08X}.history"))
+    }
+
+    /// The timeline that it is the history of.
+    pub(super) fn history_of(&self) -> Option<u32> {
+        self.0.strip_suffix(".history").and_then(hexadecimal)
+    }
+
+    /// The timeline that it lies on, or that it is the history of.
+    #[must_use]
+    pub fn timeline(&self) -> Option<u32> {
+        self.0.get(..POSITION).and_then(hexadecimal)
+    }
+
+    /// Its number, counted from the beginning of the log; none for a history.
+    pub(super) fn number(&self, segment_bytes: u64) -> Option<u64> {
+        self.address(segment_bytes)?.checked_div(segment_bytes)
+    }
+
+    /// Whether it is a segment, and nothing that belongs to one.
+    pub(super) fn is_segment(&self) -> bool {
+        self.0.len() == SEGMENT
+    }
+
     /// The archive's directory for it. With segments of the usual size, one holds 4 GiB of WAL.
     #[must_use]
     pub fn directory(&self) -> &str {
@@ -74,16 +107,20 @@ impl WalName {
     }
 
     /// The address of its first byte, given the size of segments; none for a history.
-    pub(super) fn address(&self, segment_size: u64) -> Option<u64> {
+    pub(in crate::ops) fn address(&self, segment_size: u64) -> Option<u64> {
         let high = u64::from_str_radix(self.0.get(POSITION..DIRECTORY)?, 16).ok()?;
         let low = u64::from_str_radix(self.0.get(DIRECTORY..SEGMENT)?, 16).ok()?;
-        Some((high << 32) + low * segment_size)
+        (high << 32).checked_add(low.checked_mul(segment_size)?)
     }
 
     /// Whether it is as long as every segment.
     pub(super) fn is_whole_segment(&self) -> bool {
-        self.0.len() == SEGMENT || self.0.ends_with(".partial")
+        self.is_segment() || self.0.ends_with(".partial")
     }
+}
+
+fn hexadecimal(digits: &str) -> Option<u32> {
+    u32::from_str_radix(digits, 16).ok()
 }
 
 /// PostgreSQL writes hexadecimal digits in capitals.
@@ -122,6 +159,23 @@ mod tests {
         ] {
             assert!(name.parse::<WalName>().is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn segments_are_counted_whatever_their_size() {
+        for (text, size, number) in [
+            ("000000010000000000000002", 16 << 20, 2),
+            ("0000000A00000001000000FF", 16 << 20, 0x1FF),
+            ("000000010000000100000003", 1 << 30, 7),
+            ("000000010000000000000FFF", 1 << 20, 0xFFF),
+        ] {
+            let name: WalName = text.parse().unwrap();
+            assert_eq!(name.number(size), Some(number), "{text}");
+            assert_eq!(WalName::segment(name.timeline().unwrap(), number, size), name);
+        }
+        assert_eq!(WalName::history(10).as_str(), "0000000A.history");
+        assert_eq!(WalName::history(10).history_of(), Some(10));
+        assert_eq!("000000010000000000000002".parse::<WalName>().unwrap().history_of(), None);
     }
 
     #[test]

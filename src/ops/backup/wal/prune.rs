@@ -138,6 +138,8 @@ mod tests {
             major: 15,
             system_identifier: "7".to_owned(),
             start_wal: start_wal.to_owned(),
+            end: None,
+            segment_bytes: 16 << 20,
             bytes: 1,
         };
         let now = jiff::Timestamp::UNIX_EPOCH;
