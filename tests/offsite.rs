@@ -17,8 +17,11 @@ use std::{
 
 use serde_json::Value;
 use support::{
+    archiving::{archiving, note_in_a_segment, notes, now},
+    backup_site::BackupSite,
     backups::{Estate, Said, flip_a_byte},
     object_store::{Network, ObjectStore},
+    postgres::Postgres,
 };
 
 /// One server for all stories; each has its own prefix. It ends with its standard input.
@@ -462,6 +465,38 @@ fn a_large_backup_goes_there_and_back_in_little_memory() {
     eprintln!("peak memory: {peak} KiB to make and upload, {back} KiB to bring and verify");
     assert!(peak < 64 << 10, "{peak} KiB");
     assert!(back < 64 << 10, "{back} KiB");
+}
+
+#[test]
+fn a_server_is_brought_back_to_a_moment_from_the_store_alone() {
+    let url = STORE.url("recovery", STORE.address());
+    let mut site = BackupSite::new(&[&format!("offsite_url: \"{url}\"")]);
+    let mut postgres = archiving(&mut site);
+    site.run(&["backup", "base"]);
+    note_in_a_segment(&site, &postgres, "1-before");
+    let moment = now(&postgres);
+    let segment = note_in_a_segment(&site, &postgres, "2-after");
+    let original = fs::read(postgres.data().join("pg_wal").join(&segment)).unwrap();
+    site.run(&["backup", "sync"]);
+    postgres.crash();
+    fs::remove_dir_all(site.backups()).unwrap();
+
+    let fetch = |status, name: &str| {
+        site.fail(status, &["wal", "fetch", "--recovery", name, "fetched"]);
+    };
+    fetch(0, &segment);
+    assert!(fs::read(site.path("fetched")).unwrap() == original);
+    fetch(1, "00000002.history");
+    let into = site.path("recovered");
+    let into = into.to_str().unwrap();
+    site.run(&["restore", "latest", "--to-time", &moment, "--into", into]);
+    let recovered = Postgres::start_existing(Path::new(into));
+    assert_eq!(notes(&recovered), "1-before", "{}", recovered.log());
+
+    // A prefix under which there never was any WAL must not end a recovery.
+    site.configure(&[&format!("offsite_url: \"{url}\"").replace("recovery?", "mistyped?")]);
+    fs::remove_dir_all(site.backups()).unwrap();
+    fetch(200, "00000002.history");
 }
 
 /// Runs figw, which must succeed, and returns the most memory that it has had, in KiB.

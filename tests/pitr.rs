@@ -14,40 +14,20 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use serde_json::Value;
 use support::{
+    archiving::{LIMIT, archiving, note_in_a_segment, notes, now, switch_wal},
     backup_site::{BackupSite, readable_by_all},
     backups::{age_key, eventually, flip_a_byte},
     postgres::{Postgres, as_service_user, newest_bin, psql},
 };
 
-const LIMIT: Duration = Duration::from_secs(30);
 /// Of each kind of backup, the newest alone.
 const KEEP_ONE: &str = "keep: {last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0}";
 const KEEP_TWO: &str = "keep: {last: 2, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0}";
-
-/// A server that archives its WAL with figw.
-fn archiving(site: &mut BackupSite) -> Postgres {
-    let command = site.archive_command();
-    let postgres = Postgres::start_new_with(&[
-        ("archive_mode", "on"),
-        ("archive_command", command.as_str()),
-        // The test decides when a segment ends.
-        ("archive_timeout", "0"),
-    ]);
-    site.database(postgres.url("postgres"));
-    postgres
-}
-
-/// Ends a segment and waits until it is archived.
-fn switch_wal(site: &BackupSite, postgres: &Postgres) -> String {
-    let segment = postgres.query("postgres", "SELECT pg_walfile_name(pg_switch_wal())");
-    eventually(LIMIT, || site.archived().contains(&segment));
-    segment
-}
 
 /// A row with its time every tenth of a second, each a transaction of its own.
 fn write_rows(postgres: &Postgres) -> Child {
@@ -62,24 +42,6 @@ fn write_rows(postgres: &Postgres) -> Child {
 
 fn rows(postgres: &Postgres) -> i64 {
     postgres.query("postgres", "SELECT count(*) FROM stamps").parse().unwrap()
-}
-
-/// The server's time.
-fn now(postgres: &Postgres) -> String {
-    postgres.query("postgres", "SELECT to_json(clock_timestamp())#>>'{}'")
-}
-
-/// A note that ends up in a segment of its own, which is archived.
-fn note_in_a_segment(site: &BackupSite, postgres: &Postgres, note: &str) -> String {
-    postgres.query("postgres", "CREATE TABLE IF NOT EXISTS notes (note text)");
-    postgres.query("postgres", &format!("INSERT INTO notes VALUES ('{note}')"));
-    switch_wal(site, postgres)
-}
-
-fn notes(postgres: &Postgres) -> String {
-    let is_open = "SELECT NOT pg_is_in_recovery()";
-    eventually(LIMIT, || postgres.query("postgres", is_open) == "t");
-    postgres.query("postgres", "SELECT string_agg(note, ' ' ORDER BY note) FROM notes")
 }
 
 /// The file of an archived segment.

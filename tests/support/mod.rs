@@ -18,6 +18,7 @@
     reason = "a broken test support must end the test loudly"
 )]
 
+pub mod archiving;
 pub mod backup_site;
 pub mod backups;
 pub mod client;
