@@ -46,8 +46,11 @@ impl ServeArgs {
     /// # Errors
     /// What keeps the gateway from serving.
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        let start =
-            if self.dev { self.dev(context).await? } else { from_file(context, self.take_over)? };
+        let start = if self.dev {
+            Box::pin(self.dev(context)).await?
+        } else {
+            from_file(context, self.take_over)?
+        };
         serve::serve(start).await?;
         Ok(Outcome::Done)
     }

@@ -103,10 +103,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         tracing::warn!("{key} is set, but this version of figw does not use it yet");
     }
     let metrics = telemetry::metrics::install()?;
-    let store = match store {
-        Some(store) => store,
-        None => open_store(&config).await?,
-    };
+    let store = open_store(store, &config).await?;
     let resolve: Arc<ResolveSecret<'static>> = Arc::new(resolve_secret);
     let snapshot =
         catalog::watch::load(&*store, &*resolve).await.context("cannot read the catalogue")?;
@@ -230,7 +227,13 @@ fn allow_descriptors(max_connections: u32) {
     }
 }
 
-async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+async fn open_store(
+    open: Option<Arc<dyn Store>>,
+    config: &Config,
+) -> Result<Arc<dyn Store>, ServeError> {
+    if let Some(store) = open {
+        return Ok(store);
+    }
     let options =
         database::options(config).map_err(|error| ServeError::Configuration(error.to_string()))?;
     match database::open(&options).await {
