@@ -195,3 +195,41 @@ impl Way {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn served(api_url: &str, tpm_user: u64) -> Arc<Served> {
+        let cluster = json!({
+            "name": "c", "adapter": "direct-api", "frameworks": ["api"], "routes": [],
+        });
+        let endpoint = json!({
+            "cluster": "c", "framework": "api", "model": "m", "adapter": "direct-api",
+            "settings": { "api_url": api_url }, "tpm_user": tpm_user,
+        });
+        Arc::new(Served {
+            endpoint: serde_json::from_value(endpoint).unwrap(),
+            cluster: Arc::new(serde_json::from_value(cluster).unwrap()),
+            api_key: None,
+            unusable: None,
+        })
+    }
+
+    #[test]
+    fn what_is_known_of_an_endpoint_outlives_a_change_that_leaves_its_address() {
+        let lines = Lines::default();
+        let first = served("http://a/v1", 0);
+        let line = lines.to(&first);
+        assert!(Arc::ptr_eq(&line, &lines.to(&first)));
+
+        let limited = lines.to(&served("http://a/v1", 5));
+        assert!(!Arc::ptr_eq(&line, &limited), "it has changed");
+        assert!(Arc::ptr_eq(&line.vitals, &limited.vitals));
+
+        let moved = lines.to(&served("http://b/v1", 5));
+        assert!(!Arc::ptr_eq(&line.vitals, &moved.vitals), "nothing is known of the new place");
+    }
+}

@@ -42,7 +42,7 @@ use self::{
     lines::{Line, Lines},
     miss::{Blame, Miss},
     record::{Books, CALLER_HUNG_UP, Record, micros_since},
-    routing::{Course, Rooms, Routing},
+    routing::{Course, Fault, Rooms, Routing},
     scan::{Invalid, Scan},
     tasks::Tasks,
 };
@@ -228,7 +228,11 @@ impl Gateway {
                 }
                 Err(Miss { refusal, blame: Blame::Request }) => return Err(record.refuse(refusal)),
                 Err(Miss { refusal, blame }) => {
-                    if let Blame::Endpoint(fault) = blame {
+                    // Who was given only what time others had left is not to blame for needing more.
+                    let late = refusal.status == StatusCode::GATEWAY_TIMEOUT;
+                    if let Blame::Endpoint(fault) = blame
+                        && !(late && fault == Fault::Failed && course.is_short_of_time())
+                    {
                         record.endpoint_failed(fault);
                     }
                     record.left();

@@ -240,6 +240,12 @@ impl<'a> Course<'a> {
         (self.contenders.len() > 1).then_some(patience)
     }
 
+    /// Whether an endpoint is given only what time others have left.
+    #[must_use]
+    pub const fn is_short_of_time(&self) -> bool {
+        self.sent > 1 || self.wait_until.is_some()
+    }
+
     /// When the first byte of the endpoint's answer must be there.
     fn deadline(&self, one: &Contender) -> Instant {
         let total = one.served.endpoint.settings.request_timeout().unwrap_or(self.budgets.total);
