@@ -5,12 +5,10 @@
 //! prefix/20261125T155027Z-7f3a/manifest.json
 //! prefix/20261125T155027Z-7f3a/SHA256SUMS       uploaded last, removed first
 //! prefix/wal/…                                  as in the local archive
-//! prefix/figw-offsite                           in a directory: tells it from an empty mount point
 //! ```
 //!
 //! A file that is there whole is not uploaded again, so a run goes on where the last one stopped.
 
-mod claim;
 mod explain;
 mod fetch;
 mod options;

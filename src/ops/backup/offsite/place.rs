@@ -17,7 +17,7 @@ use object_store::{
 use url::Url;
 
 use super::{
-    super::error::BackupError,
+    super::{error::BackupError, repository::create_private},
     options::{Options, check_endpoint},
 };
 use crate::outbound;
@@ -261,6 +261,18 @@ impl HttpConnector for Connector {
 }
 
 impl Place {
+    /// Makes sure that a directory is there to be written to.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub(super) fn create(&self) -> Result<(), BackupError> {
+        match &self.directory {
+            Some(directory) => create_private(directory)
+                .map_err(|error| BackupError::io("create", directory, &error)),
+            None => Ok(()),
+        }
+    }
+
     /// Whether copies would go to where the backups themselves are.
     pub(super) fn is_within(&self, backups: &FilePath) -> bool {
         let real = |path: &FilePath| path.canonicalize().unwrap_or_else(|_| path.to_owned());

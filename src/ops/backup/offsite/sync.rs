@@ -97,7 +97,7 @@ impl Backups {
     ) -> Result<Synced, BackupError> {
         self.meter.begin("looking at the off-site copies", 0);
         if !dry_run {
-            place.claim(self.repository())?;
+            place.create()?;
         }
         let local = self.repository().list()?;
         let remote = place.list().await?;

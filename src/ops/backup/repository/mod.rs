@@ -7,7 +7,6 @@
 //! .old-20261101T155027Z-9b01/ one being removed
 //! wal/                        archived WAL, see `wal`
 //! drill.json                  what the newest drill found
-//! offsite.json                which directory of copies was last seen, see `offsite`
 //! ```
 
 mod draft;
