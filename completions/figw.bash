@@ -943,7 +943,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__backup__subcmd__sync)
-            opts="-c -q -v -y -h -V --dry-run --lock-wait --config --output --quiet --verbose --color --yes --help --version"
+            opts="-c -q -v -y -h -V --dry-run --new-place --lock-wait --config --output --quiet --verbose --color --yes --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -180,6 +180,7 @@ complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcom
 always\t'Always'
 never\t'Never'"
 complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -l dry-run -d 'Say what would be uploaded and removed, and change nothing'
+complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -l new-place -d 'Let copies go to a place that is not the one that was used before'
 complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -s q -l quiet -d 'Say less on standard error'
 complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c figw -n "__fish_figw_using_subcommand backup; and __fish_seen_subcommand_from sync" -s y -l yes -d 'Answer every confirmation with yes'

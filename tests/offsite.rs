@@ -28,6 +28,8 @@ use support::{
 static STORE: LazyLock<ObjectStore> = LazyLock::new(ObjectStore::start);
 
 const MIB: u64 = 1 << 20;
+/// What a place is known again by.
+const MARKER: &str = "figw-offsite.json";
 
 /// An estate whose copies go here.
 fn estate_with(url: &str, more: &str) -> Estate {
@@ -184,6 +186,13 @@ fn noise(bytes: u64) -> Vec<u8> {
     (0..bytes / 8).flat_map(|_| next()).collect()
 }
 
+/// The objects of copies under a prefix, without the place's own marker.
+fn copies(prefix: &str) -> BTreeMap<String, u64> {
+    let mut objects = STORE.objects(prefix);
+    objects.remove(MARKER);
+    objects
+}
+
 trait Listed {
     /// The one backup that is here, whatever is elsewhere.
     fn listed_locally(&self) -> String;
@@ -247,7 +256,7 @@ fn what_went_bad_here_since_it_was_made_is_not_uploaded() {
     flip_a_byte(&estate.backups().join(&id).join("database.sqlite.zst"));
     let message = fails(&estate, 1, &["backup", "sync"]);
     assert!(message.contains("database.sqlite.zst is damaged"), "{message}");
-    assert!(STORE.objects("rot").is_empty());
+    assert!(copies("rot").is_empty());
     assert_eq!(listed(&estate)[&id].1, "broken");
     assert_eq!(run(&estate, &["backup", "sync"])["uploaded"], serde_json::json!([]));
 }
@@ -328,7 +337,7 @@ fn the_environment_says_what_the_url_does_not() {
         assert_eq!(said.status, Some(0), "{said:?}");
         assert!(said.stdout.contains("\nuploaded off-site: "), "{said:?}");
     }
-    assert_eq!(STORE.objects("environment").len(), 8);
+    assert_eq!(copies("environment").len(), 8);
 }
 
 #[test]
@@ -344,7 +353,7 @@ fn the_store_has_a_policy_of_its_own() {
             (ids[3].clone(), good("local+offsite"))
         ])
     );
-    assert_eq!(STORE.objects("policy").len(), 2 * 4, "nothing of the others stays");
+    assert_eq!(copies("policy").len(), 2 * 4, "nothing of the others stays");
 
     // Half an upload of another machine is left alone for two days; an old one goes.
     let today = format!("{}-aaaa", &ids[3][..16]);
@@ -354,9 +363,9 @@ fn the_store_has_a_policy_of_its_own() {
     STORE.put("policy/not-a-backup/x", "somebody else's");
     let planned = run(&estate, &["backup", "sync", "--dry-run"]);
     assert_eq!(planned["removed"], serde_json::json!(["20200101T000000Z-bbbb"]));
-    assert_eq!(STORE.objects("policy").len(), 8 + 3, "a dry run changes nothing");
+    assert_eq!(copies("policy").len(), 8 + 3, "a dry run changes nothing");
     assert_eq!(run(&estate, &["backup", "sync"])["removed"], planned["removed"]);
-    let left = STORE.objects("policy");
+    let left = copies("policy");
     assert!(left.contains_key(&format!("{today}/database.sqlite.zst")), "{left:?}");
     assert!(left.contains_key("not-a-backup/x") && left.len() == 8 + 2, "{left:?}");
 
@@ -422,6 +431,72 @@ fn a_directory_elsewhere_does_as_well() {
     let message = fails(&estate, 1, &["backup"]);
     assert!(message.contains("is good in") && message.contains("cannot create"), "{message}");
     estate.listed_locally();
+}
+
+#[test]
+fn a_disk_that_is_not_mounted_is_not_begun_anew() {
+    let estate = Estate::sqlite();
+    let disk = estate.path("disk");
+    let unmounted = estate.path("unmounted");
+    copies_go_to(&estate, &format!("file://{}", disk.display()), "");
+    let first = back_up(&estate);
+    assert!(disk.join(MARKER).exists());
+    fs::rename(&disk, &unmounted).unwrap();
+    for mount_point in ["missing", "empty"] {
+        let what = fails(&estate, 1, &["backup", "sync"]);
+        assert!(what.contains(&format!("{} lacks {MARKER}", disk.display())), "{what}");
+        assert!(what.contains("mount the right disk") && what.contains("--new-place"), "{what}");
+        fails(&estate, 1, &["backup", "sync", "--dry-run"]);
+        let said = figw(&estate, &["backup", "list"], &[]);
+        assert!(said.stderr.contains("off-site copies are left out"), "{said:?}");
+        assert!(fs::read_dir(&disk).map_or(0, Iterator::count) == 0, "{mount_point}");
+        fs::create_dir_all(&disk).unwrap();
+    }
+    // A backup is made all the same, and whoever runs it learns of the disk.
+    let message = fails(&estate, 1, &["backup"]);
+    assert!(message.contains("is good in") && message.contains(MARKER), "{message}");
+
+    // A second disk takes turns with the first once it was wanted.
+    let all = run(&estate, &["backup", "sync", "--new-place"])["uploaded"].clone();
+    assert_eq!(all.as_array().map(Vec::len), Some(2));
+    let second_disk = estate.path("second-disk");
+    fs::rename(&disk, &second_disk).unwrap();
+    fs::rename(&unmounted, &disk).unwrap();
+    let missing = run(&estate, &["backup", "sync"])["uploaded"].clone();
+    assert_eq!(missing, serde_json::json!([all[1]]));
+    assert_eq!(all[0], *first);
+    fs::rename(&disk, &unmounted).unwrap();
+    fs::rename(&second_disk, &disk).unwrap();
+    assert_eq!(run(&estate, &["backup", "sync"])["uploaded"], serde_json::json!([]));
+
+    // What somebody else has marked is another place.
+    let other = fs::read_to_string(disk.join(MARKER)).unwrap();
+    let id = serde_json::from_str::<Value>(&other).unwrap()["id"].as_str().unwrap().to_owned();
+    let other = other.replace(&id, "5b9f8f4e-5a3c-4a55-9e2a-0a4f2b1c7d10");
+    fs::write(disk.join(MARKER), other).unwrap();
+    let message = fails(&estate, 1, &["backup", "sync"]);
+    assert!(message.contains("is not the place that off-site copies went to before"), "{message}");
+}
+
+#[test]
+fn a_place_that_holds_copies_already_is_marked_and_one_that_was_emptied_is_noticed() {
+    let estate = estate_with(&STORE.url("adopted", STORE.address()), "");
+    let id = back_up(&estate);
+    // As an earlier release has left it.
+    STORE.harm("delete", &format!("adopted/{MARKER}"));
+    fs::remove_file(estate.backups().join("offsite.json")).unwrap();
+    assert_eq!(listed(&estate)[&id], good("local+offsite"));
+    assert_eq!(run(&estate, &["backup", "sync"])["uploaded"], serde_json::json!([]));
+    assert!(STORE.objects("adopted").contains_key(MARKER));
+
+    for key in STORE.objects("adopted").keys() {
+        STORE.harm("delete", &format!("adopted/{key}"));
+    }
+    let message = fails(&estate, 1, &["backup", "sync"]);
+    assert!(message.contains("s3://copies/adopted at ") && message.contains(MARKER), "{message}");
+    assert!(STORE.objects("adopted").is_empty());
+    run(&estate, &["backup", "sync", "--new-place"]);
+    assert_eq!(listed(&estate)[&id], good("local+offsite"));
 }
 
 #[test]

@@ -102,6 +102,10 @@ enum BackupCommand {
     ///
     /// `figw backup` does so after each backup; this goes on where a failed upload stopped. A file
     /// that is there whole is not uploaded again.
+    ///
+    /// The first run marks the place with a file figw-offsite.json. A place that was used before
+    /// and has lost it, such as a disk that is not mounted, is refused: nothing is created in its
+    /// stead. --new-place begins anew there, and is also for a second disk that takes turns.
     Sync(sync::SyncArgs),
 }
 

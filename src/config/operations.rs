@@ -32,7 +32,9 @@ pub struct Backup {
     /// S3 takes its keys, region and endpoint from the usual `AWS_…` variables, or from the URL:
     /// `?endpoint=http://host:9000&region=…&access_key_id=…&secret_access_key=…`. There, too,
     /// `virtual_hosted=true` puts the bucket into the host's name, and `retry_for=1m` is how long
-    /// passing faults are retried. One prefix is for the backups of one database.
+    /// passing faults are retried. One prefix is for the backups of one database. A place that was
+    /// used before is known again by its `figw-offsite.json`; without it, a disk that is not mounted
+    /// is not taken for an empty one (`figw backup sync --new-place` begins anew).
     pub offsite_url: Option<SecretUrl>,
     /// How many backups of each kind are kept in the object store.
     pub offsite_keep: Keep,

@@ -15,6 +15,9 @@ pub(super) struct SyncArgs {
     /// Say what would be uploaded and removed, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Let copies go to a place that is not the one that was used before
+    #[arg(long)]
+    new_place: bool,
     #[command(flatten)]
     lock: LockArgs,
 }
@@ -22,7 +25,7 @@ pub(super) struct SyncArgs {
 pub(super) async fn run(args: SyncArgs, context: &Context) -> Result<Outcome, Failure> {
     let backups = context.backups(args.lock.lock_wait)?;
     let shown = progress::show(&backups.meter, context);
-    let synced = backups.sync(args.dry_run).await?;
+    let synced = backups.sync(args.dry_run, args.new_place).await?;
     drop(shown);
     let value = serde_json::json!({
         "dry_run": args.dry_run,

@@ -71,8 +71,9 @@ impl Place {
     /// Every copy, oldest first.
     ///
     /// # Errors
-    /// When the store cannot be asked.
+    /// When the store cannot be asked, or is not the one that was used before.
     pub async fn list(&self) -> Result<Vec<Remote>, BackupError> {
+        self.recognise().await?;
         if self.directory.as_ref().is_some_and(|directory| !directory.exists()) {
             return Ok(Vec::new());
         }
@@ -140,7 +141,7 @@ impl Place {
     }
 
     /// A small object; none when it is not there.
-    async fn text(&self, key: &Path) -> Result<Option<Vec<u8>>, BackupError> {
+    pub(super) async fn text(&self, key: &Path) -> Result<Option<Vec<u8>>, BackupError> {
         let failed = |error: &object_store::Error| self.failed("read from", error);
         match self.store.get(key).await {
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -228,7 +229,11 @@ impl Backups {
         local: Result<Stored, BackupError>,
     ) -> Result<Stored, BackupError> {
         let Some(place) = self.place(Patience::Question)? else { return local };
-        let remote = match place.look_at(id.to_owned()).await {
+        let looked = async {
+            place.recognise().await?;
+            place.look_at(id.to_owned()).await
+        };
+        let remote = match looked.await {
             Ok(remote) => remote,
             Err(error) if local.is_ok() => {
                 tracing::warn!("{ONLY_LOCAL}: {error}");

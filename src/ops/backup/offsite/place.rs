@@ -1,6 +1,7 @@
 //! Where off-site copies go: `backup.offsite_url` as an object store.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     path::{Path as FilePath, PathBuf},
     sync::Arc,
@@ -15,6 +16,7 @@ use object_store::{
     path::Path,
 };
 use url::Url;
+use uuid::Uuid;
 
 use super::{
     super::{error::BackupError, repository::create_private},
@@ -67,6 +69,8 @@ pub struct Place {
     pub(super) shown: String,
     /// The directory of a `file://` URL.
     pub(super) directory: Option<PathBuf>,
+    /// The markers that were found in it before; none when it was not used before.
+    pub(super) known: BTreeSet<Uuid>,
 }
 
 impl fmt::Debug for Place {
@@ -114,7 +118,7 @@ fn open_directory(url: &Url) -> Result<Place, BackupError> {
     // The store creates files as the process may; they are for their owner alone.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let store = Arc::new(LocalFileSystem::new().with_fsync(true));
-    Ok(Place { store, prefix, shown, directory: Some(directory) })
+    Ok(Place { store, prefix, shown, directory: Some(directory), known: BTreeSet::new() })
 }
 
 fn open_s3(url: &Url, patience: Patience) -> Result<Place, BackupError> {
@@ -153,7 +157,7 @@ fn open_s3(url: &Url, patience: Patience) -> Result<Place, BackupError> {
         .map_err(|error| invalid(outbound::reason(&error)))?;
     let at = endpoint.map(|endpoint| format!(" at {endpoint}")).unwrap_or_default();
     let shown = format!("s3://{bucket}/{prefix}{at}");
-    Ok(Place { store: Arc::new(store), prefix, shown, directory: None })
+    Ok(Place { store: Arc::new(store), prefix, shown, directory: None, known: BTreeSet::new() })
 }
 
 /// What the environment says, as AWS's own programs read it. Its keys count as a whole: where the

@@ -45,8 +45,9 @@ impl Backups {
     /// [`BackupError::Invalid`] when it makes no sense.
     pub fn place(&self, patience: Patience) -> Result<Option<Place>, BackupError> {
         let Some(url) = &self.config().backup.offsite_url else { return Ok(None) };
-        let place = Place::open(url.reveal()?.expose_secret(), patience)?;
-        if place.is_within(self.repository().directory()) {
+        let backups = self.repository().directory();
+        let place = Place::open(url.reveal()?.expose_secret(), patience)?.known_in(backups)?;
+        if place.is_within(backups) {
             return Err(BackupError::Invalid(
                 "backup.offsite_url is backup.directory itself; name another place".to_owned(),
             ));
@@ -55,11 +56,17 @@ impl Backups {
     }
 
     /// Uploads what is missing off-site, and applies retention there. A dry run only tells.
+    /// `new_place` means that copies are to go there although it is not the place that was used
+    /// before.
     ///
     /// # Errors
-    /// When there is no such place, another run holds the lock, or the store fails.
-    pub async fn sync(&self, dry_run: bool) -> Result<Synced, BackupError> {
-        let place = self.place(Patience::Transfer)?.ok_or_else(no_place)?;
+    /// When there is no such place, it is another one than before, another run holds the lock, or
+    /// the store fails.
+    pub async fn sync(&self, dry_run: bool, new_place: bool) -> Result<Synced, BackupError> {
+        let mut place = self.place(Patience::Transfer)?.ok_or_else(no_place)?;
+        if new_place {
+            place.begin_anew();
+        }
         if dry_run {
             return self.sync_locked(&place, true).await;
         }
@@ -97,7 +104,7 @@ impl Backups {
     ) -> Result<Synced, BackupError> {
         self.meter.begin("looking at the off-site copies", 0);
         if !dry_run {
-            place.create()?;
+            place.enter(self.repository().directory()).await?;
         }
         let local = self.repository().list()?;
         let remote = place.list().await?;

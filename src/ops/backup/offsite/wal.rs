@@ -125,18 +125,13 @@ impl Backups {
 
 impl Place {
     /// Brings the archived file of this name into a directory, sealed as it is. None when it is not
-    /// there.
+    /// there. A place that is all there is, for `is_only`, must be one that WAL went to.
     pub(in crate::ops::backup) async fn bring_wal(
         &self,
         name: &WalName,
         to: &FilePath,
+        is_only: bool,
     ) -> Result<Option<Archived>, BackupError> {
-        // A disk that is not mounted must not be taken for one that lacks the file.
-        if let Some(directory) = &self.directory
-            && !directory.is_dir()
-        {
-            return Err(BackupError::failed(format!("{self} is away; is its disk mounted?")));
-        }
         let prefix = self.prefix.clone().join(WAL).join(name.directory());
         let mut listed = self.store.list(Some(&prefix));
         while let Some(object) = listed.next().await {
@@ -151,7 +146,24 @@ impl Place {
                 return Ok(Some(archived));
             }
         }
-        Ok(None)
+        self.check_that_it_lacks(is_only).await.map(|()| None)
+    }
+
+    /// A disk that is not mounted must not be taken for one that lacks a file: PostgreSQL would
+    /// end its recovery there.
+    async fn check_that_it_lacks(&self, is_only: bool) -> Result<(), BackupError> {
+        if self.recognise().await?.is_some() || !is_only {
+            return Ok(());
+        }
+        // Those of earlier releases have no marker.
+        let prefix = self.prefix.clone().join(WAL);
+        match self.store.list(Some(&prefix)).try_next().await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(BackupError::failed(format!(
+                "there is no archived WAL in {self}, and none here; is its disk mounted?"
+            ))),
+            Err(error) => Err(self.failed("list", &error)),
+        }
     }
 
     /// Adds what is archived there.
@@ -159,6 +171,7 @@ impl Place {
         &self,
         survey: &mut Survey,
     ) -> Result<(), BackupError> {
+        self.recognise().await?;
         let prefix = self.prefix.clone().join(WAL);
         let mut listed = self.store.list(Some(&prefix));
         while let Some(object) = listed.next().await {

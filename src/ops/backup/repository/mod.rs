@@ -7,6 +7,7 @@
 //! .old-20261101T155027Z-9b01/ one being removed
 //! wal/                        archived WAL, see `wal`
 //! drill.json                  what the newest drill found
+//! offsite.json                where off-site copies went, see `offsite`
 //! ```
 
 mod draft;

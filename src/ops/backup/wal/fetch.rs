@@ -56,7 +56,8 @@ pub async fn fetch(
         (None, None) => return Ok(false),
         (None, Some(url)) => {
             let place = Place::open(url.reveal()?.expose_secret(), Patience::Transfer)?;
-            match place.bring_wal(name, scratch.path()).await? {
+            let place = place.known_in(&config.directory)?;
+            match place.bring_wal(name, scratch.path(), is_away).await? {
                 Some(archived) => archived,
                 None => return Ok(false),
             }

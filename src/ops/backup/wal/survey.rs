@@ -131,7 +131,7 @@ impl Backups {
             Err(error) if here.is_ok() => tracing::warn!("{ONLY_LOCAL}: {error}"),
             looked => looked?,
         }
-        Ok(survey)
+        if survey.archived.is_empty() { here.map(|()| survey) } else { Ok(survey) }
     }
 }
 
