@@ -160,12 +160,14 @@ fn an_upload_that_was_cut_goes_on_where_it_stopped() {
     let there = STORE.objects(&format!("cut/{id}"));
     assert_eq!(there.keys().collect::<Vec<_>>(), ["database.sqlite"], "half an object is none");
     assert!(network.carried() >= 26 << 20);
+    assert_eq!(STORE.unfinished("cut/").len(), 1, "nobody could take it back");
 
     network.heal();
     let said = figw(&estate, &["backup", "list"], &[]);
     assert!(said.stdout.contains("good; off-site: its upload has not finished"), "{said:?}");
     let synced = run(&estate, &["backup", "sync"]);
     assert_eq!(synced["uploaded"], serde_json::json!([id]));
+    assert!(STORE.unfinished("cut/").is_empty(), "the next run does");
     let carried = network.carried();
     assert!((12 * MIB..13 * MIB).contains(&carried), "only what was missing: {carried} bytes");
     assert_eq!(listed(&estate)[&id], good("local+offsite"));

@@ -106,6 +106,9 @@ enum BackupCommand {
     /// The first run marks the place with a file figw-offsite.json. A place that was used before
     /// and has lost it, such as a disk that is not mounted, is refused: nothing is created in its
     /// stead. --new-place begins anew there, and is also for a second disk that takes turns.
+    ///
+    /// What a killed run has sent to S3 in pieces is taken back by the next one. A rule of the bucket
+    /// (`AbortIncompleteMultipartUpload` after 7 days) is for machines that never run again.
     Sync(sync::SyncArgs),
 }
 

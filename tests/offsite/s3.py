@@ -1,7 +1,7 @@
 """A real S3 server for the stories: moto's, with keys that it checks.
 
 Prints one line of JSON with its address and keys, then answers one line of JSON for each on standard
-input: {"do": "list"}, {"do": "get"|"delete"|"truncate"|"flip", "key": …} or {"do": "put", "key": …,
+input: {"do": "list"}, {"do": "unfinished"}, {"do": "get"|"delete"|"truncate"|"flip", "key": …} or {"do": "put", "key": …,
 "text": …}. It ends with its standard input.
 """
 
@@ -26,6 +26,9 @@ def answer(s3, ask):
     if do == "list":
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
         return {one["Key"]: one["Size"] for page in pages for one in page.get("Contents", [])}
+    if do == "unfinished":
+        uploads = s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+        return [one["Key"] for one in uploads]
     if do == "delete":
         s3.delete_object(Bucket=BUCKET, Key=key)
         return None

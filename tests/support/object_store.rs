@@ -76,6 +76,13 @@ impl ObjectStore {
         .collect()
     }
 
+    /// Keys under this prefix whose uploads have begun and not ended.
+    pub fn unfinished(&self, prefix: &str) -> Vec<String> {
+        let all = self.ask(&json!({"do": "unfinished"}));
+        let all = all.as_array().expect("keys").iter().filter_map(Value::as_str);
+        all.filter(|key| key.starts_with(prefix)).map(str::to_owned).collect()
+    }
+
     /// Does `delete`, `truncate` or `flip` to an object.
     pub fn harm(&self, what: &str, key: &str) {
         self.ask(&json!({"do": what, "key": key}));

@@ -86,6 +86,7 @@ impl Place {
         mut self,
         backups: &FilePath,
     ) -> Result<Self, BackupError> {
+        self.backups = Some(backups.to_owned());
         self.known = match Note::read(backups) {
             Ok(mut note) => note.places.remove(&self.shown).unwrap_or_default(),
             // PostgreSQL's user may fetch WAL from off-site alone.

@@ -13,6 +13,7 @@
 mod explain;
 mod fetch;
 mod marker;
+mod numbered;
 mod options;
 mod place;
 mod plan;

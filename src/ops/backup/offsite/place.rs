@@ -13,6 +13,7 @@ use object_store::{
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     client::{HttpClient, HttpConnector},
     local::LocalFileSystem,
+    multipart::MultipartStore,
     path::Path,
 };
 use url::Url;
@@ -69,6 +70,10 @@ pub struct Place {
     pub(super) shown: String,
     /// The directory of a `file://` URL.
     pub(super) directory: Option<PathBuf>,
+    /// The store once more, where it numbers uploads in pieces.
+    pub(super) multipart: Option<Arc<dyn MultipartStore>>,
+    /// The directory of the backups that it is for.
+    pub(super) backups: Option<PathBuf>,
     /// The markers that were found in it before; none when it was not used before.
     pub(super) known: BTreeSet<Uuid>,
 }
@@ -118,7 +123,15 @@ fn open_directory(url: &Url) -> Result<Place, BackupError> {
     // The store creates files as the process may; they are for their owner alone.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let store = Arc::new(LocalFileSystem::new().with_fsync(true));
-    Ok(Place { store, prefix, shown, directory: Some(directory), known: BTreeSet::new() })
+    Ok(Place {
+        store,
+        prefix,
+        shown,
+        directory: Some(directory),
+        multipart: None,
+        backups: None,
+        known: BTreeSet::new(),
+    })
 }
 
 fn open_s3(url: &Url, patience: Patience) -> Result<Place, BackupError> {
@@ -157,7 +170,16 @@ fn open_s3(url: &Url, patience: Patience) -> Result<Place, BackupError> {
         .map_err(|error| invalid(outbound::reason(&error)))?;
     let at = endpoint.map(|endpoint| format!(" at {endpoint}")).unwrap_or_default();
     let shown = format!("s3://{bucket}/{prefix}{at}");
-    Ok(Place { store: Arc::new(store), prefix, shown, directory: None, known: BTreeSet::new() })
+    let store = Arc::new(store);
+    Ok(Place {
+        store: Arc::clone(&store) as Arc<dyn ObjectStore>,
+        prefix,
+        shown,
+        directory: None,
+        multipart: Some(store),
+        backups: None,
+        known: BTreeSet::new(),
+    })
 }
 
 /// What the environment says, as AWS's own programs read it. Its keys count as a whole: where the

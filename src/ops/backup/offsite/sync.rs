@@ -105,6 +105,7 @@ impl Backups {
         self.meter.begin("looking at the off-site copies", 0);
         if !dry_run {
             place.enter(self.repository().directory()).await?;
+            place.take_back().await?;
         }
         let local = self.repository().list()?;
         let remote = place.list().await?;
@@ -187,8 +188,8 @@ fn files(stored: &Stored, manifest: &Manifest) -> Result<Vec<(String, Expected)>
 }
 
 impl Place {
-    /// Removes what a killed upload of this backup has left in a directory. A store of objects
-    /// does so by its own rules.
+    /// Removes what a killed upload of this backup has left in a directory. For a store of objects
+    /// there is [`Place::take_back`].
     fn sweep(&self, id: &str) {
         let Some(directory) = &self.directory else { return };
         let entries = std::fs::read_dir(directory.join(id)).into_iter().flatten().flatten();

@@ -105,11 +105,10 @@ impl Upload<'_> {
     }
 
     async fn send_pieces(&self, pieces: Pieces) -> Result<String, BackupError> {
-        let begun = self.place.store.put_multipart(self.to).await;
-        let mut upload = begun.map_err(|error| self.failed(&error))?;
+        let mut upload = self.place.begin_pieces(self.to, |error| self.failed(error)).await?;
         let sent = self.send_each(pieces, upload.as_mut()).await;
         if sent.is_err() {
-            // What cannot be taken back now is hidden, and the store's own rules remove it.
+            // What cannot be taken back now is hidden, and the next run tries again.
             let _ = tokio::time::timeout(CLEANING, upload.abort()).await;
         }
         sent
