@@ -1078,6 +1078,7 @@ complete -c figw -n "__fish_figw_using_subcommand health" -l url -d 'Address of 
 complete -c figw -n "__fish_figw_using_subcommand health" -l only -d 'Run this check only; repeatable' -r -f -a "gateway\t''
 database\t''
 backup\t''
+wal\t''
 drill\t''"
 complete -c figw -n "__fish_figw_using_subcommand health" -l timeout -d 'How long to do so at most' -r
 complete -c figw -n "__fish_figw_using_subcommand health" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F

@@ -189,6 +189,12 @@ fn a_gap_in_the_archive_is_found_before_anything_is_laid_out() {
     let kept = site.path("kept");
     fs::rename(archived_file(&site, &gap), &kept).unwrap();
 
+    let (verified, _) = site.expect(1, &["backup", "verify"]);
+    let why = format!("archived WAL  BAD   the archive here lacks the segment {gap}");
+    assert!(verified.contains(&why), "{verified}");
+    let (health, _) = site.expect(2, &["health", "--only", "wal", "--deep"]);
+    assert!(health.contains(&gap), "{health}");
+
     let data = site.path("recovered");
     let said = site.fail(1, &restore(&late, &data));
     assert_eq!(said.lines().count(), 1, "{said}");
@@ -202,6 +208,8 @@ fn a_gap_in_the_archive_is_found_before_anything_is_laid_out() {
     let later = now(&postgres);
     note_in_a_segment(&site, &postgres, "4");
     assert_eq!(json(&site.run(&restore(&later, &data)))["id"], after);
+    site.run(&["backup", "verify"]);
+    site.expect(0, &["health", "--only", "wal", "--deep"]);
 }
 
 /// The server was brought back to a moment, and went on from there.

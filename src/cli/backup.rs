@@ -87,7 +87,8 @@ enum BackupCommand {
     Base(LockArgs),
     /// Prove that backups are good: checksums, archives, and the rows of each table
     ///
-    /// One that is off-site alone is brought here first.
+    /// One that is off-site alone is brought here first. Without an ID, the archived WAL after the
+    /// newest base backup must have no gap, too.
     Verify(VerifyArgs),
     /// Remove the backups that backup.keep does not keep
     Prune(PruneArgs),
@@ -312,7 +313,11 @@ async fn verify(args: VerifyArgs, context: &Context) -> Result<Outcome, Failure>
             reason: depth.err().map(|error| error.to_string()),
         })
         .collect();
-    let ok = verified.iter().all(|one| one.ok);
+    let gap = match args.id {
+        None => gap_in_wal(&backups).await?,
+        Some(_) => None,
+    };
+    let ok = verified.iter().all(|one| one.ok) && gap.is_none();
     let lines = verified.iter().map(|one| match (&one.reason, one.depth) {
         (Some(reason), _) => format!("{}  BAD   {reason}", one.id),
         (None, Some(Depth::Checksums)) => format!(
@@ -321,9 +326,17 @@ async fn verify(args: VerifyArgs, context: &Context) -> Result<Outcome, Failure>
         ),
         (None, _) => format!("{}  good", one.id),
     });
-    let text = lines.collect::<Vec<_>>().join("\n");
-    context.print(&serde_json::json!({ "ok": ok, "backups": verified }), text)?;
+    let gap_line = gap.iter().map(|why| format!("archived WAL  BAD   {why}"));
+    let text = lines.chain(gap_line).collect::<Vec<_>>().join("\n");
+    context.print(&serde_json::json!({ "ok": ok, "backups": verified, "wal_gap": gap }), text)?;
     Ok(if ok { Outcome::Done } else { Outcome::NotGood })
+}
+
+/// Why a recovery with the newest base backup would break off.
+async fn gap_in_wal(backups: &Backups) -> Result<Option<String>, BackupError> {
+    let repository = backups.repository().clone();
+    let found = backup::blocking(move || repository.gap_in_wal()).await?;
+    Ok(found.and_then(|(id, missing)| Some(backup::wal::describe_gap(&id, &missing?))))
 }
 
 async fn prune(args: PruneArgs, context: &Context) -> Result<Outcome, Failure> {

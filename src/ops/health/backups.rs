@@ -9,7 +9,7 @@ use super::{Finding, Measure, State, Subject};
 use crate::{
     config::Backup,
     ops::{
-        backup::{BackupError, blocking, repository::Repository},
+        backup::{BackupError, blocking, repository::Repository, wal::describe_gap},
         database,
         drill::{self, DrillReport},
     },
@@ -81,6 +81,22 @@ fn judge_age(id: &str, age: Duration, rpo: Duration) -> Finding {
         warning: Some(rpo.as_secs_f64()),
         critical: Some((rpo * 2).as_secs_f64()),
     }])
+}
+
+/// Whether the archived WAL leads on from the newest base backup; nothing to say without one.
+pub(super) async fn wal(subject: &Subject) -> Option<Finding> {
+    let repository = Repository::at(&subject.config.backup.directory);
+    match blocking(move || repository.gap_in_wal()).await {
+        Ok(None) => None,
+        Ok(Some((id, None))) => {
+            let evidence = format!("the archived WAL after the base backup {id} has no gap");
+            Some(Finding::new(State::Ok, evidence))
+        }
+        Ok(Some((id, Some(missing)))) => {
+            Some(Finding::new(State::Critical, describe_gap(&id, &missing)))
+        }
+        Err(error) => Some(Finding::new(State::Unknown, error.to_string())),
+    }
 }
 
 /// The age and outcome of the newest drill.

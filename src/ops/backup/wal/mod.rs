@@ -32,7 +32,7 @@ pub use self::{
     name::WalName,
     prune::{Need, needed_from},
     push::Pushed,
-    survey::{Reach, Survey},
+    survey::{Reach, Survey, describe_gap},
     timeline::{Lineage, Lsn},
 };
 use super::error::BackupError;

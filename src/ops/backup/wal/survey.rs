@@ -9,8 +9,9 @@ use super::{
     super::{
         Backups,
         error::BackupError,
-        manifest::BaseFacts,
+        manifest::{BaseFacts, Kind},
         offsite::{ONLY_LOCAL, Patience},
+        repository::Repository,
     },
     WalArchive,
     name::WalName,
@@ -132,6 +133,39 @@ impl Backups {
             looked => looked?,
         }
         if survey.archived.is_empty() { here.map(|()| survey) } else { Ok(survey) }
+    }
+}
+
+/// What a gap means and what to do, in one line.
+#[must_use]
+pub fn describe_gap(base: &str, missing: &WalName) -> String {
+    format!(
+        "the archive here lacks the segment {missing}, although later ones are there: unless it is \
+         off-site, recovery with the newest base backup {base} breaks off before it; make a new one \
+         (`figw backup base`)"
+    )
+}
+
+impl Repository {
+    /// The newest base backup, and the first segment after it that the archive here lacks although
+    /// later ones are in it. No answer when there is no base backup, or none with an archive.
+    ///
+    /// # Errors
+    /// When backups or archive cannot be read.
+    pub fn gap_in_wal(&self) -> Result<Option<(String, Option<WalName>)>, BackupError> {
+        let Some((stored, manifest)) = self.newest(|one| one.kind == Kind::Base)? else {
+            return Ok(None);
+        };
+        let archive = WalArchive::beside(self.directory());
+        let (Some(base), true) = (&manifest.base, archive.directory().is_dir()) else {
+            return Ok(None);
+        };
+        let mut survey = Survey::default();
+        archive.survey(&mut survey)?;
+        // Where another timeline left this one, this one ends, and no gap is to be seen.
+        let own = base.start_wal.parse::<WalName>()?.timeline().unwrap_or(1);
+        let reach = survey.reach(base, &Lineage::of_its_own(own));
+        Ok(Some((stored.id, reach.missing)))
     }
 }
 
