@@ -252,19 +252,19 @@ fn a_wrong_variable_is_named() {
 
 #[test]
 fn keys_that_do_nothing_yet_are_said_to() {
-    let host = Host::with_config("logging: {keep: 3}\nrolling_restart: {stabilise: 9s}\n");
+    let host = Host::with_config("logging: {keep: 3, max_bytes: 5MiB}\n");
     let checked = host.check(&[]);
     assert_eq!(checked.status, 0);
     assert_eq!(
         checked.stderr,
-        "warning: logging.keep is set, but this version does not act on it yet\n\
-         warning: rolling_restart is set, but this version does not act on it yet\n"
+        "warning: logging.max_bytes is set, but this version does not act on it yet\n\
+         warning: logging.keep is set, but this version does not act on it yet\n"
     );
     let quiet = host.run(&["-q", "config", "check", "--output", "json"], &[]);
     assert_eq!(quiet.stderr, "");
     let report: serde_json::Value = serde_json::from_str(&quiet.stdout).unwrap();
     assert_eq!(report["ok"], true);
-    assert_eq!(report["not_yet_in_effect"], serde_json::json!(["logging.keep", "rolling_restart"]));
+    assert_eq!(report["not_yet_in_effect"], serde_json::json!(["logging.max_bytes", "logging.keep"]));
 }
 
 #[test]
