@@ -264,7 +264,10 @@ fn keys_that_do_nothing_yet_are_said_to() {
     assert_eq!(quiet.stderr, "");
     let report: serde_json::Value = serde_json::from_str(&quiet.stdout).unwrap();
     assert_eq!(report["ok"], true);
-    assert_eq!(report["not_yet_in_effect"], serde_json::json!(["logging.max_bytes", "logging.keep"]));
+    assert_eq!(
+        report["not_yet_in_effect"],
+        serde_json::json!(["logging.max_bytes", "logging.keep"])
+    );
 }
 
 #[test]
