@@ -45,8 +45,10 @@ impl RollingRestartArgs {
         };
         let Some(ended) = ended else {
             fleet.let_go(&tell).await;
+            shown.end();
             return Err(anyhow::anyhow!(
-                "interrupted; what was not restarted is as it was: go on with --resume"
+                "interrupted; look after the instance whose command was running, if one was; the \
+                 rest is as it was: go on with --resume"
             )
             .into());
         };
