@@ -3,7 +3,7 @@
 use std::{
     io::{self, BufReader, Read, Write},
     path::Path,
-    process::{ChildStdout, Stdio},
+    process::Stdio,
     sync::Arc,
 };
 
@@ -20,7 +20,7 @@ use super::{
     meter::Meter,
     offsite::Patience,
     repository::{Repository, Stored},
-    tools::Running,
+    tools::{ProgramOutput, Running},
     verify::Verifier,
     wal::Lsn,
     watch::Expected,
@@ -236,7 +236,7 @@ fn receive(
 
 /// Gives what the program writes to who reads, and to the part.
 struct Tee<'a> {
-    from: ChildStdout,
+    from: ProgramOutput,
     part: PartWriter,
     meter: &'a Meter,
     /// Why the part takes no more.

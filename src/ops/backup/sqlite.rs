@@ -41,20 +41,32 @@ pub(super) fn dump(
     draft: &Draft,
     verifier: &Verifier,
 ) -> Result<(DatabaseFacts, Part, Timestamp), BackupError> {
-    let meter = &verifier.meter;
-    let copy = draft.directory().join(".copy");
-    let moment = copy_snapshot(path, &copy, meter)?;
+    // Where nothing is done to the copy, it is the part.
+    let name = if sealing.is_plain() {
+        sealing.file_name(Content::SqliteFile.file_stem())
+    } else {
+        ".copy".to_owned()
+    };
+    let copy = draft.directory().join(name);
+    let moment = copy_snapshot(path, &copy, &verifier.meter)?;
     let examined = {
         let copy = copy.clone();
         thread::spawn(move || examine(&copy, Thoroughness::Quick))
     };
-    let part = seal(&copy, sealing, draft, verifier);
+    let part = if sealing.is_plain() {
+        verifier.meter.begin("checking the backup", 0);
+        sealing.adopt(&copy, Content::SqliteFile)
+    } else {
+        seal(&copy, sealing, draft, verifier)
+    };
     let examined =
         examined.join().map_err(|_| BackupError::failed("checking the database failed"))?;
     // A database that is damaged itself explains more than what became of its copy.
     let (schema, tables) = examined?;
     let part = part?;
-    fs::remove_file(&copy).map_err(|error| BackupError::io("remove", &copy, &error))?;
+    if !sealing.is_plain() {
+        fs::remove_file(&copy).map_err(|error| BackupError::io("remove", &copy, &error))?;
+    }
     let facts = DatabaseFacts {
         engine: Engine::Sqlite,
         identity: format!("sqlite:{}", path.display()),

@@ -6,7 +6,8 @@ use std::{
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use super::error::BackupError;
@@ -14,6 +15,13 @@ use crate::store::PostgresUrl;
 
 /// How much of what a program says is kept, in bytes.
 const LONGEST_WORDS: usize = 2000;
+
+/// A pipe that gave fewer bytes than this is left alone for a while. Half of what the smallest pipe
+/// holds, so that no writer is kept waiting.
+const NEARLY_EMPTY: usize = 32 << 10;
+
+/// How long it is left alone.
+const LULL: Duration = Duration::from_millis(1);
 
 /// Where the programs are.
 #[derive(Debug, Clone, Default)]
@@ -113,7 +121,7 @@ impl Running {
             .spawn()
             .map_err(|error| BackupError::failed(format!("{program} does not start: {error}")))?;
         let stderr = child.stderr.take();
-        let words = std::thread::spawn(move || stderr.map(last_words).unwrap_or_default());
+        let words = thread::spawn(move || stderr.map(last_words).unwrap_or_default());
         Ok(Self { program: program.to_owned(), child, words: Some(words) })
     }
 
@@ -121,9 +129,11 @@ impl Running {
     ///
     /// # Errors
     /// When it was not started with a pipe, or somebody has taken it already.
-    pub fn stdout(&mut self) -> io::Result<ChildStdout> {
+    pub fn stdout(&mut self) -> io::Result<ProgramOutput> {
         let stdout = self.child.stdout.take();
-        stdout.inspect(widen).ok_or_else(|| io::Error::other("standard output is not a pipe"))
+        let stdout = stdout.ok_or_else(|| io::Error::other("standard output is not a pipe"))?;
+        widen(&stdout);
+        Ok(ProgramOutput { pipe: stdout, was_nearly_empty: false })
     }
 
     /// What it reads.
@@ -162,6 +172,25 @@ impl Drop for Running {
         // Both do nothing when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What a program writes, taken in large pieces: PostgreSQL's programs write 4 KiB at a time, and a
+/// reader that comes for each of them costs both sides more than the work itself.
+#[derive(Debug)]
+pub struct ProgramOutput {
+    pipe: ChildStdout,
+    was_nearly_empty: bool,
+}
+
+impl Read for ProgramOutput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.was_nearly_empty {
+            thread::sleep(LULL);
+        }
+        let read = self.pipe.read(buffer)?;
+        self.was_nearly_empty = read < NEARLY_EMPTY.min(buffer.len());
+        Ok(read)
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
         growth::{Growing, GrowthEnd},
         manifest::{Content, Part, hex},
     },
-    Follow, Tally,
+    Follow, Tally, hash_file,
 };
 use crate::config::Compression;
 
@@ -62,6 +62,32 @@ impl Sealing {
     #[must_use]
     pub fn encrypts(&self) -> bool {
         !self.recipients.is_empty()
+    }
+
+    /// Whether content is stored just as it is.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.compression == Compression::None && !self.encrypts()
+    }
+
+    /// Makes a part of a file that holds its content already: see [`Self::is_plain`].
+    ///
+    /// # Errors
+    /// When it cannot be brought to the disk, or read.
+    pub fn adopt(&self, path: &Path, content: Content) -> Result<Part, BackupError> {
+        let file = File::open(path).map_err(|error| BackupError::io("read", path, &error))?;
+        file.sync_all().map_err(|error| BackupError::io("write", path, &error))?;
+        let (bytes, sha256) =
+            hash_file(path).map_err(|error| BackupError::io("read", path, &error))?;
+        Ok(Part {
+            name: self.file_name(content.file_stem()),
+            content,
+            compression: self.compression,
+            encrypted: self.encrypts(),
+            bytes,
+            sha256,
+            content_bytes: bytes,
+        })
     }
 
     /// The file name of something called `stem` when it is sealed like this.
