@@ -5,10 +5,8 @@
 mod support;
 
 use std::{
-    fmt::Write,
     fs,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -17,143 +15,26 @@ use serde_json::Value;
 use support::{
     client::Caller,
     fake::Fake,
-    gateway::{Gateway, Plan},
+    fleet::{Fleet, NAMES},
+    gateway::Plan,
     load::{Load, assert_all_answered},
 };
-use tempfile::TempDir;
 
-const NAMES: [&str; 3] = ["one", "two", "three"];
-
-/// Three gateways that share nothing but their back end, and the configuration of their operator.
-struct Fleet {
-    directory: TempDir,
-    gateways: Vec<Gateway>,
-    _fake: Fake,
-}
-
-impl Fleet {
-    fn start() -> Self {
-        let fake = Fake::start();
-        let gateways = NAMES.map(|_| {
-            Plan::in_front_of(fake.api_url())
-                .models(["fake-model", "fault-slow-chunks-100"])
-                .set("server.drain_grace", "200ms")
-                .start()
-        });
-        let fleet =
-            Self { directory: TempDir::new().unwrap(), gateways: gateways.into(), _fake: fake };
-        for (name, gateway) in NAMES.iter().zip(&fleet.gateways) {
-            fleet.restart_with(name, &Self::proper_restart(gateway));
-        }
-        fleet.configure(&[]);
-        fleet
-    }
-
-    /// What restarts a gateway as a service manager would: the old process ends, a new one begins.
-    fn proper_restart(gateway: &Gateway) -> String {
-        let figw = gateway.command();
-        let words: Vec<_> = std::iter::once(figw.get_program())
-            .chain(figw.get_args())
-            .map(|word| format!("'{}'", word.to_str().unwrap()))
-            .collect();
-        let variables: Vec<_> = figw
-            .get_envs()
-            .filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)))
-            .map(|(name, value)| format!("export {name}='{value}'"))
-            .collect();
-        let pid_file = gateway.directory().join("pid");
-        fs::write(&pid_file, gateway.pid().to_string()).unwrap();
-        format!(
-            "{variables}\ncd '{directory}'\nold=$(cat pid)\nkill $old\n\
-             while [ -d /proc/$old ] && ! grep -q '^State:.Z' /proc/$old/status; do sleep 0.05; done\n\
-             setsid {figw} serve </dev/null >>serve.log 2>&1 &\necho $! >pid\n",
-            variables = variables.join("\n"),
-            directory = gateway.directory().display(),
-            figw = words.join(" "),
-        )
-    }
-
-    fn script(&self, name: &str) -> PathBuf {
-        self.directory.path().join(format!("restart-{name}"))
-    }
-
-    fn restart_with(&self, name: &str, script: &str) {
-        fs::write(self.script(name), script).unwrap();
-    }
-
-    /// Writes the operator's configuration, with these lines in `rolling_restart`.
-    fn configure(&self, lines: &[&str]) {
-        let mut text = format!(
-            "server: {{state_dir: \"{}\"}}\nrolling_restart:\n",
-            self.directory.path().display()
-        );
-        let usual = ["stabilise: 500ms", "ready_timeout: 10s"].into_iter();
-        let key = |line: &str| line.split(':').next().map(ToOwned::to_owned);
-        let usual = usual.filter(|line| lines.iter().all(|other| key(other) != key(line)));
-        for line in usual.chain(lines.iter().copied()) {
-            writeln!(text, "  {line}").unwrap();
-        }
-        text.push_str("instances:\n");
-        for (name, gateway) in NAMES.iter().zip(&self.gateways) {
-            writeln!(
-                text,
-                "- {{name: {name}, url: \"{}\", admin_url: \"{}\", restart: [bash, \"{}\"]}}",
-                gateway.url(),
-                gateway.admin_url(),
-                self.script(name).display()
-            )
-            .unwrap();
-        }
-        fs::write(self.directory.path().join("config.yaml"), text).unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_figw"));
-        command.arg("--config").arg(self.directory.path().join("config.yaml"));
-        command.arg("rolling-restart").args(arguments).stdin(Stdio::null());
-        command
-    }
-
-    fn roll(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// It must stop, saying all of this in one last line.
-    #[track_caller]
-    fn stops(&self, arguments: &[&str], words: &[&str]) {
-        let output = self.roll(arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        let last = said.lines().last().unwrap();
-        for word in words {
-            assert!(last.contains(word), "no '{word}' in: {last}");
-        }
-    }
-
-    fn started(&self) -> Vec<Value> {
-        self.gateways.iter().map(|gateway| gateway.status()["started_at"].clone()).collect()
-    }
-
-    fn all_serve(&self) {
-        for gateway in &self.gateways {
-            let status = gateway.status();
-            assert!(status["ready"] == true && status["draining"] == false, "{status}");
-        }
-    }
-}
-
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        for gateway in &self.gateways {
-            let pid = fs::read_to_string(gateway.directory().join("pid")).unwrap_or_default();
-            let _ = Command::new("kill").args(["-9", pid.trim()]).stderr(Stdio::null()).status();
-        }
-    }
+/// Three gateways that share nothing but their back end.
+fn fleet() -> (Fleet, Fake) {
+    let fake = Fake::start();
+    let gateways = NAMES.map(|_| {
+        Plan::in_front_of(fake.api_url())
+            .models(["fake-model", "fault-slow-chunks-100"])
+            .set("server.drain_grace", "200ms")
+            .start()
+    });
+    (Fleet::of(gateways), fake)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_is_restarted_and_its_neighbours_serve_on() {
-    let fleet = Fleet::start();
+    let (fleet, _fake) = fleet();
     let before = fleet.started();
     let plan = fleet.roll(&["--dry-run"]);
     let plan = String::from_utf8(plan.stdout).unwrap();
@@ -184,7 +65,7 @@ async fn each_is_restarted_and_its_neighbours_serve_on() {
 
 #[test]
 fn the_first_failure_stops_everything_and_resume_finishes() {
-    let fleet = Fleet::start();
+    let (fleet, _fake) = fleet();
     let proper = fs::read_to_string(fleet.script("two")).unwrap();
     let before = fleet.started();
     fleet.restart_with("two", "echo 'no such unit' >&2; exit 5");
@@ -213,7 +94,7 @@ fn the_first_failure_stops_everything_and_resume_finishes() {
 
 #[test]
 fn one_that_does_not_come_back_or_does_not_stay_is_named() {
-    let fleet = Fleet::start();
+    let (fleet, _fake) = fleet();
     let proper = fs::read_to_string(fleet.script("one")).unwrap();
     fleet.restart_with(
         "one",
@@ -248,7 +129,7 @@ fn one_that_does_not_come_back_or_does_not_stay_is_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_in_flight_are_waited_for_and_an_interruption_takes_the_drain_back() {
-    let fleet = Fleet::start();
+    let (fleet, _fake) = fleet();
     let before = fleet.started();
     let caller = Caller::of(&fleet.gateways[0]);
     let slow = tokio::spawn(async move {
@@ -279,7 +160,7 @@ async fn requests_in_flight_are_waited_for_and_an_interruption_takes_the_drain_b
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drained_instance_sends_callers_elsewhere_after_its_grace() {
-    let fleet = Fleet::start();
+    let (fleet, _fake) = fleet();
     let gateway = &fleet.gateways[0];
     let load = Load::start(&Caller::of(gateway), "fake-model", 20);
     let post = |what: &str| {

@@ -24,6 +24,7 @@ pub mod backups;
 pub mod client;
 pub mod fake;
 pub mod federation;
+pub mod fleet;
 pub mod gateway;
 pub mod generated;
 pub mod globus;
