@@ -72,15 +72,26 @@ fn the_first_failure_stops_everything_and_resume_finishes() {
     fleet.stops(&[], &["two", "restarting", "no such unit", "exit status: 5", "--resume"]);
     let now = fleet.started();
     assert!(now[0] != before[0] && now[1] == before[1] && now[2] == before[2]);
-    // Its own process goes on, drained; the next run does not begin with another one.
-    fleet.stops(&[], &["one", "two is draining", "nothing was done to it"]);
+    // Its own process takes requests again.
+    fleet.all_serve();
+    let events = fleet.command(&["--only", "two", "--output", "json"]).output().unwrap();
+    let text = String::from_utf8(events.stdout).unwrap();
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["type"], &last["instance"]), (&"stopped".into(), &"two".into()), "{text}");
+    assert_eq!((&last["step"], &last["state"]), (&"restart".into(), &"it takes requests again".into()));
+    assert!(last["reason"].as_str().unwrap().contains("no such unit"), "{text}");
+
+    // Its last words count, however many there are.
+    fleet.restart_with("two", "head -c 300000 /dev/zero | tr '\\0' x >&2 || exit 9; echo 'the end' >&2; exit 5");
+    fleet.stops(&["--only", "two"], &["exit status: 5", "the end", "it takes requests again"]);
 
     fleet.restart_with("two", "sleep 60");
     fleet.configure(&["restart_timeout: 300ms"]);
     fleet.stops(&["--only", "two"], &["two", "has not ended after 300ms"]);
     fleet.restart_with("two", "true");
     fleet.configure(&["ready_timeout: 500ms"]);
-    fleet.stops(&["--only", "two"], &["two", "the old process still runs", "500ms"]);
+    fleet.stops(&["--only", "two"], &["two", "the old process still runs", "500ms", "again"]);
+    fleet.all_serve();
 
     fleet.restart_with("two", &proper);
     fleet.configure(&[]);

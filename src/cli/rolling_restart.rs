@@ -44,13 +44,15 @@ impl RollingRestartArgs {
             _ = tokio::signal::ctrl_c() => None,
         };
         let Some(ended) = ended else {
-            fleet.let_go(&tell).await;
+            let left = fleet.let_go(&tell).await;
+            let (instance, state) = left.map(|(name, left)| (name, left.to_string())).unzip();
+            let at = match (&instance, &state) {
+                (Some(instance), Some(state)) => format!("; {instance}: {state}"),
+                _ => String::new(),
+            };
+            tell(&Event::Interrupted { instance, state });
             shown.end();
-            return Err(anyhow::anyhow!(
-                "interrupted; look after the instance whose command was running, if one was; the \
-                 rest is as it was: go on with --resume"
-            )
-            .into());
+            return Err(anyhow::anyhow!("interrupted{at}; go on with --resume").into());
         };
         shown.end();
         ended?;
@@ -106,8 +108,8 @@ impl<'a> Shown<'a> {
             let _ = self.context.print_raw(&line);
         } else if let Some(bars) = &self.bars {
             self.draw(bars, event);
-        } else {
-            self.context.hint(line_of(event));
+        } else if let Some(line) = line_of(event) {
+            self.context.hint(line);
         }
     }
 
@@ -142,7 +144,11 @@ impl<'a> Shown<'a> {
                 let Some(bar) = lines.get(instance) else { return };
                 bar.abandon_with_message("takes requests again");
             }
-            Event::Finished { .. } => {}
+            Event::Stopped { instance, step, .. } => {
+                let Some(bar) = lines.get(instance) else { return };
+                bar.abandon_with_message(format!("stopped {}", step.describe()));
+            }
+            Event::Interrupted { .. } | Event::Finished { .. } => {}
         }
     }
 
@@ -154,8 +160,9 @@ impl<'a> Shown<'a> {
     }
 }
 
-fn line_of(event: &Event) -> String {
-    match event {
+/// A line for a log; none for what is the command's error as well.
+fn line_of(event: &Event) -> Option<String> {
+    Some(match event {
         Event::Begun { instances } if instances.is_empty() => "nothing to do".to_owned(),
         Event::Begun { instances } => format!("restarting {}", instances.join(", ")),
         Event::Step { instance, step, in_flight: Some(count) } => {
@@ -166,6 +173,7 @@ fn line_of(event: &Event) -> String {
         }
         Event::Restarted { instance, seconds } => format!("{instance}: done after {seconds:.1} s"),
         Event::Undrained { instance } => format!("{instance}: takes requests again"),
+        Event::Stopped { .. } | Event::Interrupted { .. } => return None,
         Event::Finished { seconds } => format!("finished after {seconds:.1} s"),
-    }
+    })
 }

@@ -77,11 +77,54 @@ pub enum Event {
         /// Its name.
         instance: String,
     },
+    /// The run has stopped at an instance; nothing follows.
+    Stopped {
+        /// Its name.
+        instance: String,
+        /// Where it stopped.
+        step: Step,
+        /// What was seen.
+        reason: String,
+        /// How the instance was left.
+        state: String,
+        /// How to go on.
+        remedy: String,
+    },
+    /// The run was interrupted; nothing follows.
+    Interrupted {
+        /// The instance that was drained or restarted, if one was.
+        instance: Option<String>,
+        /// How it was left.
+        state: Option<String>,
+    },
     /// The run has ended well.
     Finished {
         /// How long it took.
         seconds: f64,
     },
+}
+
+/// How an instance is left by a run that goes no further.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Left {
+    /// The run had not come to it.
+    #[error("nothing was done to it")]
+    Untouched,
+    /// The old process, which serves.
+    #[error("it takes requests again")]
+    Serving,
+    /// The old process, which could not be told to serve, and why.
+    #[error("it is still drained, for {0}: look after it; the others serve")]
+    Drained(String),
+    /// A new process.
+    #[error("its process is a new one: look after it; the others serve")]
+    Replaced,
+    /// Nobody answers there, and how.
+    #[error("it does not answer ({0}): look after it; the others serve")]
+    Silent(String),
+    /// Restarted and ready, but not well.
+    #[error("it is left as it is; the others serve")]
+    AsItIs,
 }
 
 /// What stopped a run.
@@ -103,7 +146,7 @@ pub enum RollingError {
         /// What was seen.
         reason: String,
         /// How the instance was left.
-        state: &'static str,
+        state: String,
         /// How to go on.
         remedy: String,
     },

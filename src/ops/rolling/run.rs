@@ -2,6 +2,7 @@
 
 use std::{
     process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -10,11 +11,12 @@ use jiff::Timestamp;
 use tokio::{
     io::AsyncReadExt,
     process::{ChildStderr, Command},
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
 use super::{
-    Event, RollingError, Step,
+    Event, Left, RollingError, Step,
     instance::{Answered, Instance, Status},
     progress::Progress,
     seconds,
@@ -30,8 +32,8 @@ const WORSE: f64 = 0.05;
 /// Failures below this number are no rate.
 const FEW: f64 = 3.0;
 
-/// How much of what a command says is repeated, in bytes.
-const LONGEST_WORDS: u64 = 500;
+/// How much of what a command says is repeated, in bytes: its end, where errors stand.
+const LONGEST_WORDS: usize = 500;
 
 /// How long a command's words are waited for once it has ended: what it has left running may hold
 /// its standard error open.
@@ -47,8 +49,15 @@ pub struct Fleet {
     todo: Vec<usize>,
     settings: RollingRestart,
     progress: Progress,
-    /// Which one is drained, but not restarted yet.
-    drained: Option<usize>,
+    drained: Option<Drained>,
+}
+
+/// An instance that was told to drain, and whose process has not been seen to be replaced.
+#[derive(Debug, Clone, Copy)]
+struct Drained {
+    at: usize,
+    /// When its process was started.
+    started_at: Timestamp,
 }
 
 impl Fleet {
@@ -77,6 +86,9 @@ impl Fleet {
         let since = Instant::now();
         let _lock = self.progress.lock()?;
         let todo = self.todo.clone();
+        if let [only] = &self.instances[..] {
+            tracing::warn!("{} is the only instance: nobody serves while it restarts", only.name);
+        }
         let names = todo.iter().map(|at| self.instances[*at].name.clone()).collect();
         tell(&Event::Begun { instances: names });
         self.progress.begin()?;
@@ -92,56 +104,72 @@ impl Fleet {
         Ok(())
     }
 
-    /// Takes back what was drained and not restarted.
-    pub async fn let_go(&mut self, tell: Tell<'_>) {
-        let Some(at) = self.drained.take() else { return };
+    /// Takes back what was drained and not restarted; its name, and how it is left.
+    pub async fn let_go(&mut self, tell: Tell<'_>) -> Option<(String, Left)> {
+        let Drained { at, started_at } = self.drained.take()?;
         let instance = &self.instances[at];
-        match instance.undrain().await {
-            Ok(()) => tell(&Event::Undrained { instance: instance.name.clone() }),
-            Err(error) => tracing::error!("{} is still drained: {error:#}", instance.name),
+        let left = match instance.status().await {
+            Ok(status) if status.started_at != started_at => Left::Replaced,
+            Ok(_) => match instance.undrain().await {
+                Ok(()) => Left::Serving,
+                Err(error) => Left::Drained(format!("{error:#}")),
+            },
+            Err(error) => Left::Silent(format!("{error:#}")),
+        };
+        if left == Left::Serving {
+            tell(&Event::Undrained { instance: instance.name.clone() });
         }
+        Some((instance.name.clone(), left))
     }
 
     async fn restart(&mut self, at: usize, tell: Tell<'_>) -> Result<(), RollingError> {
+        let Err((step, error)) = self.steps(at, tell).await else { return Ok(()) };
+        let left = match self.let_go(tell).await {
+            Some((_, left)) => left,
+            None if step == Step::Check => Left::Untouched,
+            None => Left::AsItIs,
+        };
+        let instance = self.instances[at].name.clone();
+        let remedy = format!(
+            "then go on with `figw rolling-restart --resume`, or with `--only {instance}` for it alone"
+        );
+        let (reason, state) = (format!("{error:#}"), left.to_string());
+        let event = Event::Stopped {
+            instance: instance.clone(),
+            step,
+            reason: reason.clone(),
+            state: state.clone(),
+            remedy: remedy.clone(),
+        };
+        tell(&event);
+        Err(RollingError::Stopped { instance, step, reason, state, remedy })
+    }
+
+    /// Everything that is done to one instance; where it goes wrong, and how.
+    async fn steps(&mut self, at: usize, tell: Tell<'_>) -> Result<(), (Step, anyhow::Error)> {
         let instance = self.instances[at].clone();
         let step = |step, in_flight| {
             tell(&Event::Step { instance: instance.name.clone(), step, in_flight });
         };
         step(Step::Check, None);
-        let checked = self.others_are_ready(at).await;
-        let before = match checked {
-            Ok(()) => instance.status().await,
-            Err(error) => Err(error),
-        };
-        let before = before.map_err(|error| self.stopped(at, Step::Check, &error))?;
+        self.others_are_ready(at).await.map_err(|error| (Step::Check, error))?;
+        let before = instance.status().await.map_err(|error| (Step::Check, error))?;
 
         step(Step::Drain, None);
-        self.drained = Some(at);
-        let drained = instance.drain().await;
-        let waited = match &drained {
-            Ok(()) => self.until_idle(&instance, &step).await,
-            Err(_) => Ok(()),
-        };
-        if let Err((at_step, error)) =
-            drained.map_err(|e| (Step::Drain, e)).and(waited.map_err(|e| (Step::Wait, e)))
-        {
-            self.let_go(tell).await;
-            return Err(self.stopped(at, at_step, &error));
-        }
+        self.drained = Some(Drained { at, started_at: before.started_at });
+        instance.drain().await.map_err(|error| (Step::Drain, error))?;
+        self.until_idle(&instance, &step).await.map_err(|error| (Step::Wait, error))?;
 
         step(Step::Restart, None);
-        self.drained = None;
-        self.command(&instance).await.map_err(|error| self.stopped(at, Step::Restart, &error))?;
+        self.command(&instance).await.map_err(|error| (Step::Restart, error))?;
 
         step(Step::Ready, None);
-        let started_at = self
-            .until_ready(&instance, before.started_at)
-            .await
-            .map_err(|error| self.stopped(at, Step::Ready, &error))?;
+        let ready = self.until_ready(&instance, before.started_at).await;
+        let started_at = ready.map_err(|error| (Step::Ready, error))?;
+        self.drained = None;
 
         step(Step::Watch, None);
-        let watched = self.watch(at, started_at).await;
-        watched.map_err(|error| self.stopped(at, Step::Watch, &error))
+        self.watch(at, started_at).await.map_err(|error| (Step::Watch, error))
     }
 
     fn others(&self, at: usize) -> impl Iterator<Item = &Instance> {
@@ -198,7 +226,7 @@ impl Fleet {
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = command.kill_on_drop(true).spawn();
         let mut child = child.with_context(|| format!("`{shown}` does not run"))?;
-        let words = child.stderr.take().map(|stderr| tokio::spawn(first_words(stderr)));
+        let words = child.stderr.take().map(LastWords::of);
         let limit = self.settings.restart_timeout;
         let status = timeout(limit, child.wait()).await.map_err(|_| {
             anyhow!(
@@ -211,10 +239,10 @@ impl Fleet {
             return Ok(());
         }
         let words = match words {
-            Some(words) => timeout(LAST_WORDS, words).await.ok().and_then(Result::ok),
-            None => None,
+            Some(words) => words.line().await,
+            None => String::new(),
         };
-        bail!("`{shown}` ended with {status}: {}", words.unwrap_or_default());
+        bail!("`{shown}` ended with {status}: {words}");
     }
 
     /// Waits for a process that was started after the old one, and returns when that was.
@@ -276,26 +304,36 @@ impl Fleet {
         }
         all
     }
-
-    fn stopped(&self, at: usize, step: Step, error: &anyhow::Error) -> RollingError {
-        let instance = self.instances[at].name.clone();
-        let state = match step {
-            Step::Check => "nothing was done to it",
-            Step::Drain | Step::Wait => "it takes requests again",
-            Step::Restart | Step::Ready => "look after it; the others serve",
-            Step::Watch => "it is left as it is; the others serve",
-        };
-        let remedy = format!(
-            "then go on with `figw rolling-restart --resume`, or with `--only {instance}` for it alone"
-        );
-        RollingError::Stopped { instance, step, reason: format!("{error:#}"), state, remedy }
-    }
 }
 
-/// What a command says first, on one line.
-async fn first_words(stderr: ChildStderr) -> String {
-    let mut words = Vec::new();
-    // What cannot be read was not said.
-    let _ = stderr.take(LONGEST_WORDS).read_to_end(&mut words).await;
-    String::from_utf8_lossy(&words).split_whitespace().collect::<Vec<_>>().join(" ")
+/// The end of what a command says on its standard error, which is read for as long as somebody may
+/// write there: a program whose words nobody takes would fail for that alone.
+#[derive(Debug)]
+struct LastWords {
+    reading: JoinHandle<()>,
+    kept: Arc<Mutex<Vec<u8>>>,
+}
+
+impl LastWords {
+    fn of(mut stderr: ChildStderr) -> Self {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&kept);
+        let reading = tokio::spawn(async move {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
+                let mut kept = keep.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.extend_from_slice(&buffer[..read]);
+                let too_many = kept.len().saturating_sub(LONGEST_WORDS);
+                kept.drain(..too_many);
+            }
+        });
+        Self { reading, kept }
+    }
+
+    /// On one line, once the command has ended.
+    async fn line(self) -> String {
+        let _ = timeout(LAST_WORDS, self.reading).await;
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&kept).split_whitespace().collect::<Vec<_>>().join(" ")
+    }
 }
