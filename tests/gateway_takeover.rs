@@ -109,6 +109,71 @@ async fn a_successor_that_does_not_come_to_serve_changes_nothing() {
     assert_all_answered(&load.stop().await);
 }
 
+/// A process that takes over, with its own log thrown away.
+fn successor(gateway: &Gateway) -> Child {
+    let mut figw = gateway.command();
+    figw.args(["serve", "--take-over"]).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_take_over_at_once_come_one_after_the_other() {
+    let fake = Fake::start();
+    let mut gateway = Plan::in_front_of(fake.api_url()).models(["fake-model"]).start();
+    let load = Load::start(&Caller::of(&gateway), "fake-model", 50);
+    let mut both = [successor(&gateway), successor(&gateway)];
+    gateway.wait_for_exit(PATIENCE);
+    let given_up = Instant::now() + PATIENCE;
+    while both.iter_mut().all(|one| one.try_wait().unwrap().is_none()) {
+        assert!(Instant::now() < given_up, "both run on");
+        sleep(Duration::from_millis(20)).await;
+    }
+    sleep(Duration::from_millis(300)).await;
+    assert_all_answered(&load.stop().await);
+    let ended: Vec<_> = both.iter_mut().map(|one| one.try_wait().unwrap()).collect();
+    assert_eq!(ended.iter().flatten().map(ExitStatus::code).collect::<Vec<_>>(), [Some(0)]);
+    for one in &mut both {
+        let _ = one.kill();
+        one.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_last_requests_are_finished_a_new_process_can_begin() {
+    let fake = Fake::start();
+    let mut gateway = Plan::in_front_of(fake.api_url())
+        .models(["fake-model", SLOW])
+        .set("server.drain_grace", "100ms")
+        .start();
+    let streams = streams(&gateway, 5);
+    sleep(Duration::from_millis(500)).await;
+    gateway.terminate();
+    let given_up = Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect(gateway.address()).is_ok() {
+        assert!(Instant::now() < given_up, "it accepts on");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let old = gateway.take_over();
+    Caller::of(&gateway).ask("chat/completions", &support::requests::chat("fake-model")).await.ok();
+    streams.join_all().await;
+    assert_eq!(end_of(old).await.code(), Some(0), "{}", gateway.log());
+}
+
+#[test]
+fn who_says_nothing_keeps_nobody_waiting_for_ever() {
+    let fake = Fake::start();
+    let gateway = Plan::in_front_of(fake.api_url()).models(["fake-model"]).start();
+    let silent = std::os::unix::net::UnixStream::connect(
+        gateway.directory().join("state/takeover.sock"),
+    );
+    let begun = Instant::now();
+    let refused = gateway.command().args(["serve", "--take-over"]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(75), "{said}");
+    assert!(said.contains("another process is taking over"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    drop(silent);
+}
+
 #[test]
 fn with_nobody_to_take_over_from_it_serves_all_the_same() {
     let fake = Fake::start();

@@ -106,6 +106,7 @@ impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         match error {
             ServeError::Configuration(message) => Self::Usage(message),
+            ServeError::Busy(message) => Self::Busy(message),
             ServeError::Failed(error) => Self::Failed(error),
         }
     }

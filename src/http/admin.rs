@@ -38,13 +38,17 @@ pub fn routes(admin: &Arc<Admin>) -> BoxedFilter<(Response,)> {
     };
     let levers = get("status", status)
         .or(post("drain", |admin| {
-            admin.app.readiness.drain_for_operator();
+            admin.app.readiness.drain();
             tracing::info!("draining: /ready answers 503");
             status(admin)
         }))
         .unify()
         .or(post("undrain", |admin| {
-            admin.app.readiness.undrain();
+            if !admin.app.readiness.undrain() {
+                let message = "This process is ending; its successor takes the requests.";
+                let refusal = Refusal::new(StatusCode::CONFLICT, "stopping", message);
+                return error::response(&refusal, error::Shape::OpenAi);
+            }
             tracing::info!("no longer draining");
             status(admin)
         }))

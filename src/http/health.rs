@@ -48,6 +48,8 @@ pub struct Readiness {
 struct Draining {
     since: Timestamp,
     reason: &'static str,
+    /// Whether the process is ending, which nobody can take back.
+    is_final: bool,
 }
 
 /// The state of one check.
@@ -104,16 +106,20 @@ impl Readiness {
         Self { logins, ..self }
     }
 
-    /// Asks not to be sent requests any more; those that come are served all the same.
-    pub fn drain(&self, reason: &'static str) {
+    /// Asks not to be sent requests any more, for the process is ending; those that come are served
+    /// all the same.
+    pub fn stop(&self) {
         let mut draining = self.draining.write().unwrap_or_else(PoisonError::into_inner);
-        draining.get_or_insert(Draining { since: Timestamp::now(), reason });
+        let since = draining.as_ref().map_or_else(Timestamp::now, |draining| draining.since);
+        *draining = Some(Draining { since, reason: "stopping", is_final: true });
     }
 
     /// The same on an operator's word: after the grace, requests are refused, so that load balancers
     /// which do not ask for `/ready` go elsewhere, too.
-    pub fn drain_for_operator(&self) {
-        self.drain("drained by its operator");
+    pub fn drain(&self) {
+        let (since, reason) = (Timestamp::now(), "drained by its operator");
+        let mut draining = self.draining.write().unwrap_or_else(PoisonError::into_inner);
+        draining.get_or_insert(Draining { since, reason, is_final: false });
         let from = self.epoch.elapsed() + self.grace;
         let from = u64::try_from(from.as_millis()).unwrap_or(NEVER);
         self.refusing_from.fetch_min(from, Ordering::Relaxed);
@@ -126,10 +132,15 @@ impl Readiness {
         from != NEVER && self.epoch.elapsed() >= Duration::from_millis(from)
     }
 
-    /// Takes requests again.
-    pub fn undrain(&self) {
+    /// Takes requests again, and says so, unless the process is ending.
+    pub fn undrain(&self) -> bool {
+        let mut draining = self.draining.write().unwrap_or_else(PoisonError::into_inner);
+        if draining.as_ref().is_some_and(|draining| draining.is_final) {
+            return false;
+        }
+        *draining = None;
         self.refusing_from.store(NEVER, Ordering::Relaxed);
-        *self.draining.write().unwrap_or_else(PoisonError::into_inner) = None;
+        true
     }
 
     /// Whether it asks not to be sent requests.
@@ -160,7 +171,7 @@ impl Readiness {
         let draining = self.draining.read().unwrap_or_else(PoisonError::into_inner).clone();
         match draining {
             None => self.ok("serving"),
-            Some(Draining { since, reason }) => Check {
+            Some(Draining { since, reason, .. }) => Check {
                 name: "serving",
                 state: State::Failed,
                 since,

@@ -97,16 +97,24 @@ impl Stopping {
                 self.admin_deaf.cancel();
             }
         }
-        self.app.readiness.drain("stopping");
+        self.app.readiness.stop();
         self.stop.closing.store(true, Ordering::Relaxed);
         tokio::select! {
             () = self.wind_down(&mut servers) => {}
+            () = self.leave_admin() => {}
             second = signals.end() => {
                 tracing::warn!(signal = second, "stopping at once");
                 // Rows are in the spool or lost with the requests that are cut.
                 std::process::exit(1);
             }
         }
+    }
+
+    /// Leaves the admin listener to a process that is started meanwhile.
+    async fn leave_admin(&self) {
+        self.relieved.notified().await;
+        self.admin_deaf.cancel();
+        std::future::pending().await
     }
 
     async fn wind_down(&self, servers: &mut JoinHandle<()>) {

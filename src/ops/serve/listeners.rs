@@ -67,9 +67,15 @@ impl Listeners {
         })
     }
 
-    /// Offers the sockets to a successor until `stop` makes deaf. What is returned is notified once
-    /// a successor serves with them.
-    pub(super) fn offer(&self, config: &Config, stop: &Stop) -> Arc<Notify> {
+    /// Offers the sockets to a successor, from the moment at which `stop` makes deaf the admin one
+    /// alone: it is in use until the very end, and nobody could start meanwhile. What is returned is
+    /// notified once a successor serves with them.
+    pub(super) fn offer(
+        &self,
+        config: &Config,
+        stop: &Stop,
+        admin_deaf: &CancellationToken,
+    ) -> Arc<Notify> {
         let relieved = Arc::new(Notify::new());
         let redirecting = self.redirecting.as_ref().map(|socket| (Role::Redirect, socket.as_fd()));
         let sockets: Vec<_> =
@@ -78,9 +84,19 @@ impl Listeners {
                 .chain(redirecting)
                 .collect();
         match Offer::make(&config.server.state_dir, &sockets) {
-            Ok(offer) => {
-                let standing = offer.stand(Arc::clone(&relieved));
-                tokio::spawn(stop.deaf.clone().run_until_cancelled_owned(standing));
+            Ok(mut offer) => {
+                let (deaf, admin_deaf) = (stop.deaf.clone(), admin_deaf.clone());
+                let relieved = Arc::clone(&relieved);
+                tokio::spawn(async move {
+                    let mut successor = deaf.run_until_cancelled(offer.stand()).await;
+                    if successor.is_none() {
+                        offer.keep_only(Role::Admin);
+                        successor = admin_deaf.run_until_cancelled(offer.stand()).await;
+                    }
+                    if successor.is_some() {
+                        relieved.notify_one();
+                    }
+                });
             }
             Err(error) => tracing::warn!(%error, "no other process will be able to take over"),
         }

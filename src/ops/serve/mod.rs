@@ -67,6 +67,9 @@ pub enum ServeError {
     /// The configuration does not allow it.
     #[error("{0}")]
     Configuration(String),
+    /// Another process is at it.
+    #[error("{0}")]
+    Busy(String),
     /// Anything else.
     #[error("{0:#}")]
     Failed(#[from] anyhow::Error),
@@ -160,7 +163,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let stop = Stop::default();
     let admin_routes = admin_routes(&config, &app, metrics, Arc::clone(&reload))?;
     let admin_deaf = CancellationToken::new();
-    let relieved = listeners.offer(&config, &stop);
+    let relieved = listeners.offer(&config, &stop, &admin_deaf);
     let servers = listeners.serve(&config, &app, admin_routes, workers, &stop, admin_deaf.clone());
     tracing::info!(
         listen = %config.server.listen,

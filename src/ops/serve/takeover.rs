@@ -12,7 +12,7 @@ use std::{
         unix::fs::PermissionsExt,
     },
     path::{Path, PathBuf},
-    sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -23,13 +23,25 @@ use rustix::net::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::{UnixListener, UnixStream},
-    sync::Notify,
+    time::{sleep, timeout},
 };
 
-use super::sockets::{Inherited, Role};
+use super::{
+    ServeError,
+    sockets::{Inherited, Role},
+};
 
 /// The Unix socket's name in `server.state_dir`.
 const SOCKET: &str = "takeover.sock";
+
+/// How long the predecessor may take to hand over its sockets.
+const HAND_OVER: Duration = Duration::from_secs(10);
+
+/// How long a successor may take to serve. It is told nothing after that, and another one may try.
+const COME_TO_SERVE: Duration = Duration::from_mins(2);
+
+/// How long nothing is accepted after an error: it may be a lack of descriptors.
+const BREATH: Duration = Duration::from_millis(200);
 
 /// What the new process says once it serves.
 const READY: &[u8] = b"ready\n";
@@ -47,28 +59,37 @@ impl Predecessor {
     /// no such process.
     ///
     /// # Errors
-    /// When it answers with something else.
-    pub(super) async fn ask(state_dir: &Path) -> anyhow::Result<Option<(Self, Inherited)>> {
+    /// [`ServeError::Busy`] while another process is taking over, or when it answers with something
+    /// else.
+    pub(super) async fn ask(state_dir: &Path) -> Result<Option<(Self, Inherited)>, ServeError> {
         let path = place(state_dir);
-        let stream = match UnixStream::connect(&path).await {
-            Ok(stream) => stream,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-                ) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("cannot take over through {}", path.display()));
+        let asking = async {
+            loop {
+                let stream = match UnixStream::connect(&path).await {
+                    Ok(stream) => stream,
+                    Err(error) if is_nobody(&error) => return Ok(None),
+                    Err(error) => {
+                        return Err(anyhow::Error::new(error)
+                            .context(format!("cannot take over through {}", path.display())));
+                    }
+                };
+                let received = receive(&stream).await.with_context(|| {
+                    format!("what came through {} makes no sense", path.display())
+                })?;
+                if let Some(sockets) = received {
+                    return Ok(Some((Self(stream), Inherited::of_process(sockets))));
+                }
+                // Another one was faster: from now on the path leads to that one.
+                sleep(BREATH).await;
             }
         };
-        let sockets = receive(&stream)
-            .await
-            .with_context(|| format!("what came through {} makes no sense", path.display()))?;
-        Ok(Some((Self(stream), Inherited::of_process(sockets))))
+        match timeout(HAND_OVER, asking).await {
+            Ok(found) => Ok(found?),
+            Err(_) => Err(ServeError::Busy(format!(
+                "nothing is handed over through {}: another process is taking over; try again",
+                path.display()
+            ))),
+        }
     }
 
     /// Tells it that requests are served, and that it may go.
@@ -79,10 +100,15 @@ impl Predecessor {
     }
 }
 
-/// One letter for each role, with as many descriptors.
-async fn receive(stream: &UnixStream) -> anyhow::Result<Vec<(Role, StdListener)>> {
+/// Whether there is no process at the other end.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// One letter for each role, with as many descriptors; none when the other end has gone.
+async fn receive(stream: &UnixStream) -> anyhow::Result<Option<Vec<(Role, StdListener)>>> {
     let mut letters = [0; Role::ALL.len()];
-    let (length, descriptors) = stream
+    let received = stream
         .async_io(Interest::READABLE, || {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
             let mut buffer = RecvAncillaryBuffer::new(&mut space);
@@ -96,11 +122,17 @@ async fn receive(stream: &UnixStream) -> anyhow::Result<Vec<(Role, StdListener)>
             }
             Ok((message.bytes, descriptors))
         })
-        .await?;
+        .await;
+    let (length, descriptors) = match received {
+        Ok((0, _)) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+        other => other?,
+    };
     let roles: Option<Vec<Role>> = letters[..length].iter().map(|letter| role(*letter)).collect();
     match roles {
         Some(roles) if roles.len() == descriptors.len() && !roles.is_empty() => {
-            Ok(roles.into_iter().zip(descriptors.into_iter().map(StdListener::from)).collect())
+            let sockets = descriptors.into_iter().map(StdListener::from);
+            Ok(Some(roles.into_iter().zip(sockets).collect()))
         }
         _ => bail!("{length} bytes with {} descriptors", descriptors.len()),
     }
@@ -142,23 +174,36 @@ impl Offer {
         Ok(Self { listener, sockets })
     }
 
-    /// Hands the sockets to whoever asks, and notifies `relieved` once a successor serves with them.
-    pub(super) async fn stand(self, relieved: Arc<Notify>) {
+    /// From now on there is only this socket to hand over; the others are closed here.
+    pub(super) fn keep_only(&mut self, role: Role) {
+        self.sockets.retain(|(of, _)| *of == role);
+    }
+
+    /// Hands the sockets to whoever asks, until a successor serves with them.
+    pub(super) async fn stand(&self) {
         loop {
-            let successor = match self.listener.accept().await {
-                Ok((stream, _)) => self.serve(stream).await,
-                Err(error) => Err(error),
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::debug!(%error, "a process that would take over is not let in yet");
+                    sleep(BREATH).await;
+                    continue;
+                }
             };
-            match successor {
-                Ok(true) => return relieved.notify_one(),
-                Ok(false) => tracing::warn!("the process that should take over has given up"),
-                Err(error) => tracing::warn!(%error, "a process could not take over"),
+            match timeout(COME_TO_SERVE, self.serve(stream)).await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) => tracing::warn!("the process that should take over has given up"),
+                Ok(Err(error)) => tracing::warn!(%error, "a process could not take over"),
+                Err(_) => tracing::warn!(
+                    limit = ?COME_TO_SERVE,
+                    "the process that should take over has not come to serve"
+                ),
             }
         }
     }
 
     /// Whether the successor has come to serve.
-    async fn serve(&self, mut stream: UnixStream) -> io::Result<bool> {
+    async fn serve(&self, stream: UnixStream) -> io::Result<bool> {
         let letters: Vec<u8> = self.sockets.iter().map(|(role, _)| letter(*role)).collect();
         let descriptors: Vec<_> = self.sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
         stream
@@ -173,7 +218,7 @@ impl Offer {
             })
             .await?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
+        stream.take(READY.len() as u64).read_to_end(&mut answer).await?;
         Ok(answer == READY)
     }
 }
