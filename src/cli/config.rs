@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Context, Failure, Outcome};
-use crate::config::import_env;
+use crate::{config::import_env, http::server::Tls};
 
 /// Arguments of `figw config`.
 #[derive(Debug, Args)]
@@ -68,9 +68,7 @@ fn check(context: &Context) -> Result<Outcome, Failure> {
     for key in &later {
         tracing::warn!("{key} is set, but this version does not act on it yet");
     }
-    if loaded.config.server.tls.is_set() {
-        tracing::warn!("server.tls is set; this version refuses to serve with it");
-    }
+    Tls::load(&loaded.config.server.tls).map_err(Failure::usage)?;
     let file = loaded.path.as_ref().map(|path| path.display().to_string());
     let text = file
         .as_ref()

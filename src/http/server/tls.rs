@@ -4,16 +4,21 @@
 use std::{
     fmt::Display,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
+use jiff::{SignedDuration, Timestamp};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
     server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
 };
@@ -23,6 +28,9 @@ use crate::config;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How long before its end a certificate is warned of. Automatic renewal comes earlier than this.
+const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Keys and certificates in use. Clones share them.
 #[derive(Debug, Clone)]
@@ -38,8 +46,9 @@ struct Files {
     client_ca: Option<PathBuf>,
 }
 
-/// What tells one state of the files from another.
-type Marks = Vec<Option<(SystemTime, u64)>>;
+/// What tells one state of the files from another: another inode, a change of content, owner or
+/// permissions.
+type Marks = Vec<Option<(u64, i64, i64, u64)>>;
 
 impl Tls {
     /// Loads the files that the configuration names; none when it names none.
@@ -96,12 +105,15 @@ impl Files {
     fn load(&self) -> Result<ServerConfig, String> {
         let chain = certificates(&self.certificate, "server.tls.certificate")?;
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| {
-            unusable(
-                "server.tls.key",
-                &self.key,
-                &format!("{error}; it must hold one private key in PEM, not encrypted"),
-            )
+            let advice = match error {
+                pem::Error::Io(_) => "",
+                _ => "; it must hold one private key in PEM, not encrypted",
+            };
+            unusable("server.tls.key", &self.key, &format!("{error}{advice}"))
         })?;
+        if let Some(not_after) = chain.first().and_then(not_after) {
+            tell_expiry(&self.certificate, not_after);
+        }
         let provider = Arc::new(ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
@@ -112,7 +124,7 @@ impl Files {
                 let why = format!("{error}; it must be the key of {}", self.certificate.display());
                 unusable("server.tls.key", &self.key, &why)
             })?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = ["h2", "http/1.1", "http/1.0"].map(Into::into).to_vec();
         // New keys with each load: a session of a client whose authority has gone does not go on.
         config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
         Ok(config)
@@ -137,9 +149,28 @@ impl Files {
         let files = [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()];
         let mark = |path: &PathBuf| {
             let found = fs::metadata(path).ok()?;
-            Some((found.modified().ok()?, found.len()))
+            Some((found.ino(), found.ctime(), found.ctime_nsec(), found.len()))
         };
         files.into_iter().flatten().map(mark).collect()
+    }
+}
+
+/// When a certificate is no longer valid.
+fn not_after(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Timestamp::from_second(parsed.validity().not_after.timestamp()).ok()
+}
+
+fn tell_expiry(path: &Path, not_after: Timestamp) {
+    #[allow(clippy::cast_precision_loss, reason = "seconds of this century are exact")]
+    metrics::gauge!("figw_tls_certificate_expiry_timestamp_seconds")
+        .set(not_after.as_second() as f64);
+    let certificate = path.display();
+    let left = not_after.duration_since(Timestamp::now());
+    if left.is_negative() {
+        tracing::warn!(%certificate, %not_after, "the certificate has expired: clients will refuse it");
+    } else if left < SOON {
+        tracing::warn!(%certificate, %not_after, "the certificate expires soon");
     }
 }
 
