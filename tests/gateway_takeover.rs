@@ -162,9 +162,8 @@ async fn while_the_last_requests_are_finished_a_new_process_can_begin() {
 fn who_says_nothing_keeps_nobody_waiting_for_ever() {
     let fake = Fake::start();
     let gateway = Plan::in_front_of(fake.api_url()).models(["fake-model"]).start();
-    let silent = std::os::unix::net::UnixStream::connect(
-        gateway.directory().join("state/takeover.sock"),
-    );
+    let silent =
+        std::os::unix::net::UnixStream::connect(gateway.directory().join("state/takeover.sock"));
     let begun = Instant::now();
     let refused = gateway.command().args(["serve", "--take-over"]).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);

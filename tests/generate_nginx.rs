@@ -104,6 +104,9 @@ fn nginx_takes_every_form_of_the_file() {
 
     let refusal = generate(&fleet[..1], "", &["--color", "green"]).refused(2);
     assert!(refusal.contains("gw1-green"), "{refusal}");
+    let apart = [("a", "https://gw1:8443"), ("b", "https://gw2:8443")];
+    let refusal = generate(&apart, "", &arguments[..6]).refused(2);
+    assert!(refusal.contains("--server-name"), "{refusal}");
     let refusal = generate(&fleet, "", &["--server-name", "a; b"]).refused(2);
     assert!(refusal.contains("--server-name"), "{refusal}");
     nginx = Nginx::new();
@@ -264,6 +267,28 @@ async fn what_may_have_been_begun_is_begun_again_unless_it_would_be_there_twice(
         let expected = if is_begun_again { 4 } else { 4 - lost };
         assert_eq!((one.asked() - before, answered), (expected, expected), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_a_drained_instance_turned_down_is_submitted_once_all_the_same() {
+    let (drained, asked) = (Played::new("drained"), Arc::new(AtomicUsize::new(0)));
+    drained.answers(503);
+    let (one, two) = (played::closing(Arc::clone(&asked)), played::closing(Arc::clone(&asked)));
+    let instances =
+        [("drained", drained.server.url()), ("one", one.as_str()), ("two", two.as_str())];
+    let mut turned_down = 0;
+    for _ in 0..6 {
+        // A new one, which leaves nobody out.
+        let (_nginx, address) = nginx_before(&instances, "");
+        let (before, turned) = (asked.load(Ordering::SeqCst), drained.asked());
+        let path = "/resource_server/c/vllm/v1/batches";
+        let caller = Caller::at(address, None);
+        assert_eq!(caller.post(path, "{}").await.status, 502);
+        assert_eq!(asked.load(Ordering::SeqCst) - before, 1, "it was cut off, and not sent again");
+        turned_down += drained.asked() - turned;
+    }
+    // Which one nginx begins with is a matter of chance.
+    assert!(turned_down > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -78,11 +78,17 @@ fn the_first_failure_stops_everything_and_resume_finishes() {
     let text = String::from_utf8(events.stdout).unwrap();
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!((&last["type"], &last["instance"]), (&"stopped".into(), &"two".into()), "{text}");
-    assert_eq!((&last["step"], &last["state"]), (&"restart".into(), &"it takes requests again".into()));
+    assert_eq!(
+        (&last["step"], &last["state"]),
+        (&"restart".into(), &"it takes requests again".into())
+    );
     assert!(last["reason"].as_str().unwrap().contains("no such unit"), "{text}");
 
     // Its last words count, however many there are.
-    fleet.restart_with("two", "head -c 300000 /dev/zero | tr '\\0' x >&2 || exit 9; echo 'the end' >&2; exit 5");
+    fleet.restart_with(
+        "two",
+        "head -c 300000 /dev/zero | tr '\\0' x >&2 || exit 9; echo 'the end' >&2; exit 5",
+    );
     fleet.stops(&["--only", "two"], &["exit status: 5", "the end", "it takes requests again"]);
 
     fleet.restart_with("two", "sleep 60");

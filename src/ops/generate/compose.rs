@@ -92,7 +92,8 @@ impl Compose {
                 name: name(number),
                 url: url(PORT)?,
                 admin_url: url(ADMIN_PORT)?,
-                restart: ["docker", "compose", "restart", &name(number)].map(str::to_owned).into(),
+                // In a container there is nothing to restart the others with.
+                restart: Vec::new(),
             });
         }
         Ok(Contained::new(&config, SECRETS, true))

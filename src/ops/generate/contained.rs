@@ -27,6 +27,9 @@ pub(super) struct Contained {
     pub(super) secrets: Vec<String>,
 }
 
+/// The secret with the keys of age that open backups.
+const IDENTITY: &str = "backup.identity";
+
 impl Contained {
     /// The configuration for a container whose secrets are files in this directory. An admin token,
     /// a database and, if asked for, Redis are there in any case.
@@ -60,9 +63,12 @@ impl Contained {
         server.redirect_http = None;
         config.logging.file = None;
         config.backup.postgres_bin = None;
-        config.backup.identities.clear();
+        let opens_backups = !config.backup.identities.is_empty();
+        config.backup.identities =
+            opens_backups.then(|| Path::new(directory).join(IDENTITY)).into_iter().collect();
         config.backup.config_paths.clear();
         let mut secrets = config.move_secrets_to_files(Path::new(directory));
+        secrets.extend(opens_backups.then(|| IDENTITY.to_owned()));
         secrets.sort();
         secrets.dedup();
         Self { config, secrets }

@@ -33,8 +33,8 @@ pub struct Firewall {
 #[derive(Debug)]
 struct Rules {
     open: BTreeSet<u16>,
-    /// `server.listen`, where only proxies may reach it.
-    behind_proxies: Option<u16>,
+    /// figw's own listeners for users, where only proxies may reach them.
+    behind_proxies: BTreeSet<u16>,
     proxies: Vec<String>,
     admin: u16,
     operators: Vec<String>,
@@ -60,13 +60,12 @@ impl Firewall {
         let server = &config.server;
         let admin = server.admin_listen.port();
         let is_behind = server.listen.ip().is_loopback() || !server.trusted_proxies.is_empty();
+        let redirect = server.redirect_http.map(|address| address.port());
+        let own: BTreeSet<u16> = std::iter::once(server.listen.port()).chain(redirect).collect();
         let open: BTreeSet<u16> = match (&self.public_ports[..], is_behind) {
-            ([], false) => {
-                let redirect = server.redirect_http.map(|address| address.port());
-                std::iter::once(server.listen.port()).chain(redirect).collect()
-            }
-            // nginx's.
-            ([], true) => BTreeSet::from([80, 443]),
+            ([], false) => own.clone(),
+            // nginx's, unless they are what the proxies are to reach.
+            ([], true) => &BTreeSet::from([80, 443]) - &own,
             (ports, _) => ports.iter().copied().collect(),
         };
         if open.contains(&admin) {
@@ -76,8 +75,7 @@ impl Firewall {
         }
         let operators = self.admin_from.iter().map(ToString::to_string);
         let proxies = server.trusted_proxies.iter().map(ToString::to_string);
-        let behind_proxies =
-            Some(server.listen.port()).filter(|port| is_behind && !open.contains(port));
+        let behind_proxies = if is_behind { &own - &open } else { BTreeSet::new() };
         Ok(Rules {
             open,
             behind_proxies,
@@ -138,7 +136,7 @@ impl Rules {
             format!("tcp dport {admin} ip6 saddr @operators6 accept"),
             format!("tcp dport {admin} counter drop"),
         ];
-        if let Some(port) = self.behind_proxies {
+        for port in &self.behind_proxies {
             rules.extend([
                 "# Whoever goes round the proxy goes round its TLS.".to_owned(),
                 format!("tcp dport {port} ip saddr @proxies4 accept"),
@@ -147,8 +145,10 @@ impl Rules {
             ]);
         }
         let open: Vec<_> = self.open.iter().map(u16::to_string).collect();
-        rules.push("# Open to everybody.".to_owned());
-        rules.push(format!("tcp dport {{ {} }} accept", open.join(", ")));
+        if !open.is_empty() {
+            rules.push("# Open to everybody.".to_owned());
+            rules.push(format!("tcp dport {{ {} }} accept", open.join(", ")));
+        }
         fill(
             include_str!("templates/figw.nft"),
             &[
@@ -178,9 +178,9 @@ impl Rules {
             format!("ufw deny proto tcp from any to any port {port} comment 'figw: {why}'")
         };
         lines.push(deny(self.admin, "operators"));
-        if let Some(port) = self.behind_proxies {
-            lines.extend(self.proxies.iter().map(|from| allow(port, from, "proxies")));
-            lines.push(deny(port, "proxies"));
+        for port in &self.behind_proxies {
+            lines.extend(self.proxies.iter().map(|from| allow(*port, from, "proxies")));
+            lines.push(deny(*port, "proxies"));
         }
         lines.join("\n") + "\n"
     }
@@ -203,8 +203,8 @@ impl Rules {
         };
         lines.extend(self.open.iter().map(open));
         lines.extend(self.operators.iter().map(|from| rich(self.admin, from)));
-        if let Some(port) = self.behind_proxies {
-            lines.extend(self.proxies.iter().map(|from| rich(port, from)));
+        for port in &self.behind_proxies {
+            lines.extend(self.proxies.iter().map(|from| rich(*port, from)));
         }
         lines.push("firewall-cmd --reload".to_owned());
         lines.join("\n") + "\n"
@@ -235,14 +235,24 @@ mod tests {
         )
         .unwrap();
         assert_eq!(rules.operators, ["10.0.0.1", "192.0.2.0/24", "fd00::1"]);
-        assert_eq!((rules.admin, rules.behind_proxies), (8001, Some(8000)));
+        assert_eq!((rules.admin, rules.behind_proxies), (8001, BTreeSet::from([8000])));
         assert_eq!(rules.open.into_iter().collect::<Vec<_>>(), [80, 443]);
+    }
+
+    #[test]
+    fn nobody_goes_round_a_proxy_that_stands_elsewhere() {
+        let yaml = "server: {listen: '0.0.0.0:443', redirect_http: '0.0.0.0:80',
+                   tls: {certificate: a, key: b}, trusted_proxies: [10.0.0.1]}";
+        let rules = rules(yaml, &[]).unwrap();
+        assert_eq!((&rules.open, &rules.behind_proxies), (&BTreeSet::new(), &[80, 443].into()));
+        assert!(!rules.ufw().contains("from any to any port 443 comment 'figw: users'"));
+        assert!(!rules.nftables().contains("Open to everybody"));
     }
 
     #[test]
     fn figw_itself_is_open_when_it_stands_in_front() {
         let rules = rules("server: {listen: '0.0.0.0:8000'}", &[]).unwrap();
-        assert_eq!((rules.open.contains(&8000), rules.behind_proxies), (true, None));
+        assert!(rules.open.contains(&8000) && rules.behind_proxies.is_empty(), "{rules:?}");
         let error = super::tests::rules("{}", &[8001]).unwrap_err().to_string();
         assert!(error.contains("server.admin_listen"), "{error}");
     }

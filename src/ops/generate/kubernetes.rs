@@ -75,6 +75,19 @@ impl Kubernetes {
                 quoted(namespace)
             )
         };
+        let backup = &contained.config.backup;
+        let drill = if backup.identities.is_empty() && !backup.encrypt_to.is_empty() {
+            "# No drill: backup.identities names no key that opens the encrypted backups."
+                .to_owned()
+        } else {
+            let values = [
+                ("metadata_drill", metadata("figw-drill")),
+                ("job_pod", job_pod.clone()),
+                ("job_container", job_container.clone()),
+            ];
+            let values = values.each_ref().map(|(name, value)| (*name, value.as_str()));
+            fill(include_str!("templates/kubernetes-drill.yaml"), &values).trim_end().to_owned()
+        };
         let values = [
             ("namespace", namespace.to_owned()),
             ("secret_arguments", secret_arguments.join(" ")),
@@ -82,9 +95,9 @@ impl Kubernetes {
             ("metadata_backups", metadata("figw-backups")),
             ("metadata_migrate", metadata("figw-migrate")),
             ("metadata_backup", metadata("figw-backup")),
-            ("metadata_drill", metadata("figw-drill")),
             ("checksum", quoted(&manifest::sha256(text.as_bytes()))),
             ("config", text),
+            ("drill", drill),
             ("job_pod", job_pod),
             ("job_container", job_container),
             ("pod_security", pod_security),

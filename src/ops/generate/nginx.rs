@@ -1,6 +1,6 @@
 //! nginx in front of the instances.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use super::{
     GenerateError, GeneratedFile, Instances,
@@ -102,6 +102,24 @@ impl Nginx {
         })
     }
 
+    /// The name that is in every instance's certificate. nginx looks for one alone, and for no
+    /// address.
+    fn name_of_instances<'a>(&'a self, instances: &'a Instances) -> Result<&'a str, GenerateError> {
+        if let Some(name) = self.server_names.first() {
+            return Ok(name);
+        }
+        let mut hosts = instances.all.iter().map(|public| public.host.as_str());
+        let first = hosts.next().unwrap_or_default();
+        let is_address = first.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        if is_address || hosts.any(|host| host != first) {
+            return Err(GenerateError::new(
+                "the instances speak TLS; give --server-name with the name that is in all of their \
+                 certificates",
+            ));
+        }
+        Ok(first)
+    }
+
     fn site(&self, config: &Config, instances: &Instances) -> Result<String, GenerateError> {
         let names = self.names()?;
         let scheme = if instances.tls { "https" } else { "http" };
@@ -111,8 +129,13 @@ impl Nginx {
             None => "off".to_owned(),
         };
         let upstream_tls = if instances.tls {
-            let first = instances.all.first().map_or("", |public| public.host.as_str());
-            let name = self.server_names.first().map_or(first, String::as_str);
+            if server.tls.client_ca.is_some() {
+                return Err(GenerateError::new(
+                    "server.tls.client_ca is set, and nginx has no certificate to show to instances; \
+                     let nginx ask clients for theirs, and leave it out here",
+                ));
+            }
+            let name = self.name_of_instances(instances)?;
             let authorities = plain_path("--authorities", &self.authorities)?;
             let template = include_str!("templates/nginx-upstream-tls.conf");
             fill(template, &[("name", name), ("authorities", authorities)])

@@ -46,9 +46,9 @@ impl Systemd {
 
     fn service(&self, config: &Config) -> Result<String, GenerateError> {
         let server = &config.server;
-        let mut command = vec![word(&self.program)?];
+        let mut command = vec![word_of_command(&self.program)?];
         if let Some(file) = &self.config_file {
-            command.extend(["--config".to_owned(), word(file)?]);
+            command.extend(["--config".to_owned(), word_of_command(file)?]);
         }
         // systemd opens the public listener; the admin listener is figw's own.
         let (bounding, ambient) = if server.admin_listen.port() < 1024 {
@@ -162,7 +162,7 @@ fn logs(config: &Config) -> Result<String, GenerateError> {
     let directory = config.logging.file.as_deref().and_then(Path::parent);
     let below = directory.and_then(|directory| directory.strip_prefix("/var/log").ok());
     match below.filter(|below| !below.as_os_str().is_empty()) {
-        Some(below) => Ok(format!("LogsDirectory={}\nLogsDirectoryMode=0750", escaped(below)?)),
+        Some(below) => Ok(format!("LogsDirectory={}\nLogsDirectoryMode=0750", word(below)?)),
         None => Ok(String::new()),
     }
 }
@@ -256,14 +256,19 @@ fn escaped(path: &Path) -> Result<String, GenerateError> {
     Ok(one_line("a path", text)?.replace('%', "%%"))
 }
 
-/// A path as one word of a command or list.
+/// A path as one word of a list.
 fn word(path: &Path) -> Result<String, GenerateError> {
     let text = escaped(path)?;
     if text.contains([' ', '"', '\'', '\\', '$', ';']) {
-        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "$$");
+        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
         return Ok(format!("\"{quoted}\""));
     }
     Ok(text)
+}
+
+/// A path as one word of a command, where `$` begins a variable, too.
+fn word_of_command(path: &Path) -> Result<String, GenerateError> {
+    Ok(word(path)?.replace('$', "$$"))
 }
 
 #[cfg(test)]
@@ -310,14 +315,14 @@ mod tests {
         let text = unit(
             "server: {admin_token: {file: /run/credentials/figw.service/admin}}\n\
              database: {url: 'sqlite:/srv/figw data/figw.db'}\nbackup: {directory: /srv/backups}\n\
-             cache: {redis_url: {env: REDIS}}\nlogging: {file: /var/log/figw/figw.log}\n",
+             cache: {redis_url: {env: REDIS}}\nlogging: {file: '/var/log/my figw/figw.log'}\n",
         );
         for line in [
             "ReadWritePaths=/srv/backups \"/srv/figw data\"",
             "LoadCredential=admin:/etc/figw/secrets/admin",
             "EnvironmentFile=-/etc/figw/environment",
             "# TO DO: the configuration needs REDIS from it.",
-            "LogsDirectory=figw",
+            "LogsDirectory=\"my figw\"",
         ] {
             assert!(text.contains(&format!("\n{line}\n")), "{line} in {text}");
         }
@@ -330,8 +335,9 @@ mod tests {
             ("/opt/100% $x", "\"/opt/100%% $$x\""),
             ("/opt/it's", "\"/opt/it's\""),
         ] {
-            assert_eq!(word(Path::new(path)).unwrap(), expected);
+            assert_eq!(word_of_command(Path::new(path)).unwrap(), expected);
         }
+        assert_eq!(word(Path::new("/srv/a$b")).unwrap(), "\"/srv/a$b\"");
         assert!(word(Path::new("/a\nb")).is_err());
     }
 }
