@@ -51,7 +51,7 @@ impl Proxies {
         let mut nearest = peer;
         for address in named.flat_map(|value| value.rsplit(',')) {
             // Who puts nonsense there is the last one who is known.
-            let Ok(address) = address.trim().parse() else { break };
+            let Some(address) = read_address(address.trim()) else { break };
             nearest = address;
             if !self.trusts(address) {
                 break;
@@ -59,6 +59,11 @@ impl Proxies {
         }
         nearest
     }
+}
+
+/// An address as proxies write it: alone, or with a port (`192.0.2.1:1234`, `[2001:db8::1]:1234`).
+fn read_address(text: &str) -> Option<IpAddr> {
+    text.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()))
 }
 
 #[cfg(test)]
@@ -82,5 +87,7 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["1.2.3.4, 198.51.100.7, 10.0.0.2"]), "198.51.100.7");
         assert_eq!(client("::1", &["1.2.3.4", "198.51.100.7"]), "198.51.100.7", "two headers");
         assert_eq!(client("10.0.0.1", &["1.2.3.4, unknown"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7:1234"]), "198.51.100.7", "Azure's");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::1]:99"]), "2001:db8::1");
     }
 }

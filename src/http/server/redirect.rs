@@ -3,6 +3,8 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
 use warp::{Filter, filters::BoxedFilter, path::FullPath, reply::Response};
 
+use crate::{gateway::Refusal, http::error};
+
 /// Redirects everything to the same place below `https://`, on this port.
 #[must_use]
 pub fn to_https(port: u16) -> BoxedFilter<(Response,)> {
@@ -24,15 +26,15 @@ fn redirect(port: u16, path: &str, query: &str, headers: &HeaderMap) -> Response
         let query = if query.is_empty() { String::new() } else { format!("?{query}") };
         HeaderValue::from_str(&format!("https://{host}{port}{path}{query}")).ok()
     });
+    let Some(location) = location.filter(|_| path.starts_with('/')) else {
+        let message = "This port only leads to HTTPS, and takes a path and a Host header for that.";
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, "bad_request", message);
+        return error::response(&refusal, error::Shape::OpenAi);
+    };
     let mut response = Response::default();
-    match location {
-        // With its method and body, unlike 301.
-        Some(location) => {
-            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-            response.headers_mut().insert(header::LOCATION, location);
-        }
-        None => *response.status_mut() = StatusCode::BAD_REQUEST,
-    }
+    // With its method and body, unlike 301.
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(header::LOCATION, location);
     response
 }
 

@@ -120,22 +120,27 @@ impl Listeners {
             header_timeout: server.header_timeout,
             keep_alive: KEEP_ALIVE,
         };
-        let beside = |socket, routes| Listener {
+        let beside = |socket, routes, proxies| Listener {
             socket,
             routes,
             limits: Limits { max_connections: FEW_CONNECTIONS, ..limits },
             tls: None,
-            proxies: Arc::default(),
+            proxies,
         };
+        let proxies = Arc::new(Proxies {
+            trusted: server.trusted_proxies.clone(),
+            protocol: server.proxy_protocol,
+        });
         let until_the_end = Stop {
             closing: Arc::clone(&stop.closing),
             deaf: admin_deaf,
             soft: stop.hard.clone(),
             hard: stop.hard.clone(),
         };
-        tokio::spawn(beside(self.admin, admin_routes).serve(until_the_end, None));
+        tokio::spawn(beside(self.admin, admin_routes, Arc::default()).serve(until_the_end, None));
         if let Some(socket) = self.redirecting {
-            let redirecting = beside(socket, to_https(server.listen.port()));
+            let routes = to_https(server.listen.port());
+            let redirecting = beside(socket, routes, Arc::clone(&proxies));
             tokio::spawn(redirecting.serve(stop.clone(), None));
         }
         if let Some(tls) = self.tls.clone() {
@@ -146,10 +151,7 @@ impl Listeners {
             routes: http::public(app),
             limits,
             tls: self.tls,
-            proxies: Arc::new(Proxies {
-                trusted: server.trusted_proxies.clone(),
-                protocol: server.proxy_protocol,
-            }),
+            proxies,
         };
         tokio::spawn(public.serve(stop.clone(), Some(Arc::new(workers))))
     }

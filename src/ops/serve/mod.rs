@@ -372,7 +372,7 @@ fn probe_endpoints(app: &Arc<App>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The configured instance with this listener, or else the machine's name with the port.
+/// The machine's name with the port.
 fn instance_name(config: &Config) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "figw" } else { host.trim() };

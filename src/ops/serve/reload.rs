@@ -96,6 +96,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("cache", old.cache != new.cache),
         ("auth", old.auth != new.auth),
         ("batches", old.batches != new.batches),
+        ("staging", old.staging != new.staging),
         ("gateway.connect_timeout", old.gateway.connect_timeout != new.gateway.connect_timeout),
         (
             "gateway.max_idle_per_host",
