@@ -144,9 +144,9 @@ impl<'a> Shown<'a> {
                 let Some(bar) = lines.get(instance) else { return };
                 bar.abandon_with_message("takes requests again");
             }
-            Event::Stopped { instance, step, .. } => {
-                let Some(bar) = lines.get(instance) else { return };
-                bar.abandon_with_message(format!("stopped {}", step.describe()));
+            Event::Stopped(stopped) => {
+                let Some(bar) = lines.get(&stopped.instance) else { return };
+                bar.abandon_with_message(format!("stopped {}", stopped.step.describe()));
             }
             Event::Interrupted { .. } | Event::Finished { .. } => {}
         }
@@ -173,7 +173,7 @@ fn line_of(event: &Event) -> Option<String> {
         }
         Event::Restarted { instance, seconds } => format!("{instance}: done after {seconds:.1} s"),
         Event::Undrained { instance } => format!("{instance}: takes requests again"),
-        Event::Stopped { .. } | Event::Interrupted { .. } => return None,
+        Event::Stopped(_) | Event::Interrupted { .. } => return None,
         Event::Finished { seconds } => format!("finished after {seconds:.1} s"),
     })
 }

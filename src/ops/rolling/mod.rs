@@ -78,18 +78,7 @@ pub enum Event {
         instance: String,
     },
     /// The run has stopped at an instance; nothing follows.
-    Stopped {
-        /// Its name.
-        instance: String,
-        /// Where it stopped.
-        step: Step,
-        /// What was seen.
-        reason: String,
-        /// How the instance was left.
-        state: String,
-        /// How to go on.
-        remedy: String,
-    },
+    Stopped(Stopped),
     /// The run was interrupted; nothing follows.
     Interrupted {
         /// The instance that was drained or restarted, if one was.
@@ -102,6 +91,22 @@ pub enum Event {
         /// How long it took.
         seconds: f64,
     },
+}
+
+/// Where a run has stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{instance}: {doing}: {reason}; {state}; {remedy}", doing = .step.describe())]
+pub struct Stopped {
+    /// The instance.
+    pub instance: String,
+    /// What it was at.
+    pub step: Step,
+    /// What was seen.
+    pub reason: String,
+    /// How the instance was left.
+    pub state: String,
+    /// How to go on.
+    pub remedy: String,
 }
 
 /// How an instance is left by a run that goes no further.
@@ -137,19 +142,8 @@ pub enum RollingError {
     #[error("another rolling restart is running (it holds {0}); wait for its end")]
     Busy(String),
     /// An instance did not do what it should.
-    #[error("{instance}: {doing}: {reason}; {state}; {remedy}", doing = .step.describe())]
-    Stopped {
-        /// Its name.
-        instance: String,
-        /// Where it stopped.
-        step: Step,
-        /// What was seen.
-        reason: String,
-        /// How the instance was left.
-        state: String,
-        /// How to go on.
-        remedy: String,
-    },
+    #[error("{0}")]
+    Stopped(Stopped),
     /// Anything else.
     #[error("{0:#}")]
     Failed(#[from] anyhow::Error),

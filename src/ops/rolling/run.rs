@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Event, Left, RollingError, Step,
+    Event, Left, RollingError, Step, Stopped,
     instance::{Answered, Instance, Status},
     progress::Progress,
     seconds,
@@ -134,15 +134,9 @@ impl Fleet {
             "then go on with `figw rolling-restart --resume`, or with `--only {instance}` for it alone"
         );
         let (reason, state) = (format!("{error:#}"), left.to_string());
-        let event = Event::Stopped {
-            instance: instance.clone(),
-            step,
-            reason: reason.clone(),
-            state: state.clone(),
-            remedy: remedy.clone(),
-        };
-        tell(&event);
-        Err(RollingError::Stopped { instance, step, reason, state, remedy })
+        let stopped = Stopped { instance, step, reason, state, remedy };
+        tell(&Event::Stopped(stopped.clone()));
+        Err(RollingError::Stopped(stopped))
     }
 
     /// Everything that is done to one instance; where it goes wrong, and how.
