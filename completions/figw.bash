@@ -3266,7 +3266,7 @@ _figw() {
                     return 0
                     ;;
                 --only)
-                    COMPREPLY=($(compgen -W "gateway database backup wal drill" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "gateway database replicas backup wal drill" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)

@@ -1077,6 +1077,7 @@ complete -c figw -n "__fish_figw_using_subcommand rolling-restart" -s V -l versi
 complete -c figw -n "__fish_figw_using_subcommand health" -l url -d 'Address of the gateway [default: as server.listen has it]' -r
 complete -c figw -n "__fish_figw_using_subcommand health" -l only -d 'Run this check only; repeatable' -r -f -a "gateway\t''
 database\t''
+replicas\t''
 backup\t''
 wal\t''
 drill\t''"

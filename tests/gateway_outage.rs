@@ -12,50 +12,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
 use support::{
     client::{self, Caller},
     fake::Fake,
     gateway::{Gateway, Plan},
     load::{Load, Outcome, assert_all_answered},
+    outage::{PATIENCE, assert_each_has_one_row, becomes_ready_as, readiness},
     postgres::Postgres,
     requests::{chat, streamed_chat},
 };
 use tokio::time::sleep;
 
 const OUTAGE: Duration = Duration::from_secs(20);
-/// For what is no promise: plenty, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn readiness(gateway: &Gateway) -> (u16, Value) {
-    let (status, body) = gateway.get("/ready").expect("figw answers");
-    (status, serde_json::from_str(&body).unwrap())
-}
-
-async fn becomes_ready_as(gateway: &Gateway, word: &str) -> Value {
-    let given_up = Instant::now() + PATIENCE;
-    loop {
-        let (status, body) = readiness(gateway);
-        assert_eq!(status, 200, "{body}");
-        if body["status"] == word {
-            return body;
-        }
-        assert!(Instant::now() < given_up, "never {word}: {body}");
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// Every answered request has its row, and no row stands there twice.
-fn assert_each_has_one_row(gateway: &Gateway, outcomes: &[Outcome]) {
-    let rows = gateway.wait_for_usage(outcomes.len());
-    let written: HashSet<_> = rows.iter().map(|row| row.request_id.as_str()).collect();
-    assert_eq!(written.len(), rows.len(), "doubled rows");
-    for outcome in outcomes {
-        let (_, id) = outcome.answer.as_ref().unwrap();
-        assert!(written.contains(id.as_str()), "no row for {id}");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_postgresql_away_for_twenty_seconds_all_are_served_and_no_row_is_lost() {
     let mut postgres = Postgres::start_new();

@@ -33,7 +33,8 @@ pub async fn follow(
 ) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // A reload that failed is owed until one succeeds.
+    // A reload that failed is owed until one succeeds. So is one after an outage: a promoted replica
+    // may have come to the same version by another way.
     let mut forced = false;
     loop {
         tokio::select! {
@@ -47,9 +48,10 @@ pub async fn follow(
                 if let Some(snapshot) = update {
                     tracing::info!(version = snapshot.version(), "catalogue loaded");
                     catalog.replace(snapshot);
-                    forced = false;
                 }
+                forced = false;
                 catalog.recovered();
+                continue;
             }
             Ok(Err(error)) => catalog.failed(&error.to_string()),
             Err(_) => catalog.failed(&format!(
@@ -58,6 +60,7 @@ pub async fn follow(
                 PATIENCE.as_secs()
             )),
         }
+        forced = true;
     }
 }
 
@@ -67,7 +70,8 @@ async fn newer(
     resolve: &ResolveSecret<'_>,
     known: Option<i64>,
 ) -> Result<Option<Snapshot>, StoreError> {
-    if known == Some(store.catalog_version().await?) {
+    let version = store.catalog_version().await?;
+    if known == Some(version) {
         return Ok(None);
     }
     load(store, resolve).await.map(Some)

@@ -160,6 +160,7 @@ impl Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the gateway
+    #[command(after_long_help = serve::FAILING_OVER)]
     Serve(serve::ServeArgs),
     /// Bring the database to this program's schema
     ///

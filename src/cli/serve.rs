@@ -10,6 +10,48 @@ use crate::{
     telemetry::logs,
 };
 
+/// The runbook for a failover of PostgreSQL.
+pub(super) const FAILING_OVER: &str = "\
+While PostgreSQL is failed over:
+
+Promotion is PostgreSQL's own (pg_ctl promote, Patroni, repmgr), and so is moving the address that
+database.url names: a virtual IP address, a balancer, a name, PgBouncer's host. figw needs no
+restart and no signal. With database.url: postgres://USER:PASSWORD@HOST1,HOST2/NAME nothing has to
+be moved at all: of several hosts, the one that takes writes is found.
+
+  1. The primary dies. Connections to it break, or are dropped when they stay silent for longer than
+     database.statement_timeout. /ready says degraded, still 200: the check \"database\" that the
+     catalogue cannot be followed, the check \"rows\" how many rows wait in the spool.
+  2. The address refuses, or leads to what is still a replica: \"takes no writes\". Connections to
+     such a server are not kept.
+  3. The replica is promoted and answers at the address. Within some seconds rows are written again,
+     the catalogue is read anew, and /ready says ready. Watch the spool run empty:
+     figw_spool_segments.
+
+Callers with an API key, or a Globus login that is known, notice nothing: requests are served from
+the catalogue as it was. What needs the database is answered 503 with Retry-After: submitting,
+listing and reading batches and tasks. Commands that change the catalogue fail, and are to be run
+again afterwards. An instance can start while there is only a replica, but not while there is no
+database.
+
+Rows lose nothing while there is disk: the spool (server.state_dir/spool) has no limit of its own
+and takes about 600 bytes a request, 2 GB an hour at 1,000 requests a second. Rows that the old
+primary had taken but the replica had not yet received are written again after the promotion, for
+the last 30 seconds or 20,000 rows of each instance that is still the same process. Of everything
+else (edits, keys, batches) an asynchronous replica may lack the last moments: set
+synchronous_standby_names where that must not be.
+
+PgBouncer: figw generate pgbouncer sets server_login_retry, so that a new primary is found within a
+second. Where an old server stays up as a replica while the host's name or address moves on,
+PgBouncer keeps its connections to the old one: tell it RECONNECT, as figw cannot.
+
+Fence the old primary before it comes back; figw writes to whatever answers at the address and takes
+writes. Then make a new base backup (figw backup base): point-in-time recovery begins on the new
+timeline with one.
+
+Reads from database.read_replicas go on meanwhile, measured against where the primary was last. A
+replica that has become the primary is left alone, and is read from again once it is a replica.";
+
 /// Run the gateway
 ///
 /// Stops on SIGTERM or SIGINT: /ready answers 503 for `server.drain_grace`, then no new connection

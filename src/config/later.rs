@@ -4,7 +4,6 @@ use super::Config;
 
 /// A key or section (and all below it), and what will act on it.
 const LATER: &[(&str, &str)] = &[
-    ("database.read_replicas", "reads from replicas"),
     ("logging.file", "log files"),
     ("logging.max_bytes", "log files"),
     ("logging.keep", "log files"),

@@ -107,6 +107,38 @@ fn url_complaint(text: &str, schemes: &[&str]) -> Option<String> {
     if text.len() == scheme.len() {
         return Some(format!("holds nothing after {scheme}"));
     }
-    (scheme.ends_with("//") && url::Url::parse(text).is_err())
+    (scheme.ends_with("//") && one_per_host(text).iter().any(|url| url::Url::parse(url).is_err()))
         .then(|| "is not a valid URL; percent-encode special characters in the password".to_owned())
+}
+
+/// A PostgreSQL URL may name several hosts (`a:5432,b:5432`), which others may not: one URL for
+/// each.
+fn one_per_host(text: &str) -> Vec<String> {
+    let hosts = if text.starts_with("postgres") { host_list(text) } else { 0..text.len() };
+    let (before, hosts, after) = (&text[..hosts.start], &text[hosts.clone()], &text[hosts.end..]);
+    hosts.split(',').map(|host| format!("{before}{host}{after}")).collect()
+}
+
+fn host_list(text: &str) -> std::ops::Range<usize> {
+    let start = text.rfind('@').or_else(|| Some(text.find("//")? + 1)).map_or(0, |at| at + 1);
+    let length = text[start..].find(['/', '?']).unwrap_or(text.len() - start);
+    start..start + length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_hosts_are_postgresql_s_alone() {
+        let schemes = ["postgres://", "redis://"];
+        for fine in
+            ["postgres://u:p,w@a:1,b:2/db?x=1,2", "postgres://a,b", "postgres://[::1]:5,b/d"]
+        {
+            assert_eq!(url_complaint(fine, &schemes), None, "{fine}");
+        }
+        for wrong in ["postgres://u@a:1,b:x/db", "redis://a:1,b:2", "postgres://u@a,/db"] {
+            assert!(url_complaint(wrong, &schemes).is_some(), "{wrong}");
+        }
+    }
 }

@@ -17,7 +17,11 @@ use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use super::{App, error, paths, read, with};
 use crate::{
-    auth::globus::Logins, cache::Cache, catalog::Catalog, domain::Trouble, store::RowWriter,
+    auth::globus::Logins,
+    cache::Cache,
+    catalog::Catalog,
+    domain::Trouble,
+    store::{Reader, RowWriter},
 };
 
 /// No moment at all.
@@ -32,6 +36,7 @@ pub struct Readiness {
     pub started_at: Timestamp,
     catalog: Arc<Catalog>,
     rows: RowWriter,
+    replicas: Option<Reader>,
     cache: Option<Cache>,
     logins: Option<Logins>,
     draining: RwLock<Option<Draining>>,
@@ -79,6 +84,7 @@ impl Readiness {
             started_at,
             catalog,
             rows,
+            replicas: None,
             cache: None,
             logins: None,
             draining: RwLock::default(),
@@ -92,6 +98,12 @@ impl Readiness {
     #[must_use]
     pub fn with_grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
+    }
+
+    /// Tells of the replicas that are read from, too, where there are any.
+    #[must_use]
+    pub fn with_replicas(self, reader: Reader) -> Self {
+        Self { replicas: Some(reader).filter(Reader::has_replicas), ..self }
     }
 
     /// Tells of `cache`, too, where instances share one.
@@ -157,9 +169,10 @@ impl Readiness {
 
     fn checks(&self) -> Vec<Check> {
         let mut checks = vec![self.serving(), self.database(), self.rows(), self.endpoints()];
+        let replicas = self.replicas.as_ref().map(|r| self.check("replicas", r.trouble()));
         let cache = self.cache.as_ref().map(|cache| self.check("cache", cache.trouble()));
         let logins = self.logins.as_ref().map(|logins| self.check("globus", logins.trouble()));
-        checks.extend(cache.into_iter().chain(logins));
+        checks.extend(replicas.into_iter().chain(cache).chain(logins));
         checks
     }
 

@@ -16,6 +16,13 @@ pub fn options(config: &Config) -> Result<StoreOptions, SecretError> {
     Ok(StoreOptions {
         url: database.url.reveal()?,
         migration_url: database.migration_url.as_ref().map(SecretUrl::reveal).transpose()?,
+        read_replicas: database
+            .read_replicas
+            .iter()
+            .map(SecretUrl::reveal)
+            .collect::<Result<_, _>>()?,
+        replica_max_lag: database.replica_max_lag,
+        connection_lifetime: database.connection_lifetime,
         max_connections: database.max_connections as usize,
         connect_timeout: database.connect_timeout,
         statement_timeout: database.statement_timeout,

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::domain::{Batch, BatchOutcome, BatchStatus};
+use crate::domain::{Batch, BatchOutcome};
 
 /// The most batches in a user's list; older ones are found by their id.
 pub const LONGEST_LIST: u32 = 1_000;
@@ -49,13 +49,6 @@ pub trait BatchStore {
     /// Ends those open batches that have no task and are past their [`Batch::submit_by`], for
     /// `reason`. Returns their ids.
     async fn give_up_unsubmitted(&self, reason: &str) -> Result<Vec<Uuid>, StoreError>;
-
-    /// A user's batches, the newest first, at most [`LONGEST_LIST`].
-    async fn batches(
-        &self,
-        user: &str,
-        status: Option<BatchStatus>,
-    ) -> Result<Vec<Batch>, StoreError>;
 
     /// One batch of a user's.
     async fn batch(&self, user: &str, id: Uuid) -> Result<Option<Batch>, StoreError>;

@@ -6,7 +6,9 @@ pub mod locks;
 pub mod migrate;
 mod options;
 mod postgres;
+mod reader;
 mod record;
+mod replicas;
 mod schema;
 mod spool;
 mod sqlite;
@@ -24,10 +26,15 @@ use crate::domain::{AccessRow, ApiKey, Cluster, Endpoint, Federation, UsageRow};
 pub use batches::{Admission, BatchStore, LONGEST_LIST, MOST_CLAIMED};
 pub use options::{Location, StoreOptions};
 pub use postgres::{MIGRATION_LOCK, PostgresUrl, Session, explain};
+pub use reader::{ReadStore, Reader};
+pub use replicas::{Condition, Position};
 pub use schema::{is_newer, is_older};
 pub use sqlite::newest_migration;
 pub use tasks::TaskStore;
 pub use writer::{RowWriter, WriterOptions, WriterState};
+
+/// What metrics call the database that takes the writes.
+const PRIMARY: &str = "primary";
 
 /// Opens the database that the URL's scheme names. PostgreSQL is not connected to before it is
 /// needed; an SQLite file is created (mode 0600) when it is missing.
@@ -49,7 +56,7 @@ pub async fn open_location(
 ) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match location {
         Location::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path, options).await?),
-        Location::Postgres(url) => Arc::new(postgres::Postgres::open(&url, options)?),
+        Location::Postgres(url) => Arc::new(postgres::Postgres::open(&url, options, PRIMARY)?),
     })
 }
 
@@ -171,7 +178,7 @@ pub enum SchemaState {
 
 /// The database, in the verbs that figw needs.
 #[async_trait]
-pub trait Store: BatchStore + TaskStore + Send + Sync + std::fmt::Debug {
+pub trait Store: BatchStore + TaskStore + ReadStore + Send + Sync + std::fmt::Debug {
     /// What this store is, for messages: its URL without the password.
     fn describe(&self) -> String;
 
@@ -181,7 +188,13 @@ pub trait Store: BatchStore + TaskStore + Send + Sync + std::fmt::Debug {
     /// Where the schema stands. Never changes anything.
     async fn schema_state(&self) -> Result<SchemaState, StoreError>;
 
-    /// The catalogue's version, as cheaply as can be.
+    /// How far the server is, where the database can have replicas.
+    async fn position(&self) -> Result<Option<Position>, StoreError> {
+        Ok(None)
+    }
+
+    /// The catalogue's version, as cheaply as can be. Of a server that takes no writes it is no
+    /// answer.
     async fn catalog_version(&self) -> Result<i64, StoreError>;
 
     /// The whole catalogue with the usable keys, read in one transaction.
@@ -203,6 +216,7 @@ pub trait Store: BatchStore + TaskStore + Send + Sync + std::fmt::Debug {
     async fn revoke_key(&self, id: Uuid, at: Timestamp) -> Result<bool, StoreError>;
 
     /// Writes rows; those that are there already are left as they are. Also moves the last use of
-    /// the keys in them forward.
-    async fn write_rows(&self, rows: Arc<RowBatch>) -> Result<(), StoreError>;
+    /// the keys in them forward. Returns the server's timeline, which every promotion of a replica
+    /// changes; none where there are no replicas.
+    async fn write_rows(&self, rows: Arc<RowBatch>) -> Result<Option<u32>, StoreError>;
 }

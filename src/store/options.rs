@@ -19,6 +19,12 @@ pub struct StoreOptions {
     pub connect_timeout: Duration,
     /// How long one operation may take.
     pub statement_timeout: Duration,
+    /// PostgreSQL only: replicas for reads that may lag.
+    pub read_replicas: Vec<SecretString>,
+    /// How far behind a replica may be that is read from.
+    pub replica_max_lag: Duration,
+    /// PostgreSQL only: a connection older than this is replaced.
+    pub connection_lifetime: Duration,
     /// PostgreSQL only: how long a migration may wait for a lock on a table, or keep others from
     /// using one.
     pub lock_timeout: Duration,
@@ -59,6 +65,38 @@ impl StoreOptions {
     /// [`StoreError::Invalid`] when the URL makes no sense.
     pub fn location(&self) -> Result<Location, StoreError> {
         locate(&self.url, "database.url")
+    }
+
+    /// Where the replicas are; each is one server.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when a URL makes no sense, or leads where another one does.
+    pub fn replica_locations(&self) -> Result<Vec<PostgresUrl>, StoreError> {
+        if self.read_replicas.is_empty() {
+            return Ok(Vec::new());
+        }
+        let invalid = |key: &str, what: &str| Err(StoreError::Invalid(format!("{key}: {what}")));
+        let Location::Postgres(primary) = self.location()? else {
+            return invalid("database.read_replicas", "replicas are PostgreSQL's; SQLite has none");
+        };
+        let mut replicas: Vec<PostgresUrl> = Vec::new();
+        for (index, url) in self.read_replicas.iter().enumerate() {
+            let key = format!("database.read_replicas[{index}]");
+            let Location::Postgres(url) = locate(url, &key)? else {
+                return invalid(&key, "names an SQLite file; write postgres://…");
+            };
+            if url.host_count() > 1 {
+                return invalid(&key, "names several hosts; list each replica by itself");
+            }
+            if url.is_same_database(&primary) {
+                return invalid(&key, "leads to the primary, as database.url does");
+            }
+            if replicas.iter().any(|other| other.is_same_database(&url)) {
+                return invalid(&key, "leads to a replica that is listed already");
+            }
+            replicas.push(*url);
+        }
+        Ok(replicas)
     }
 
     /// The database itself and no pooler before it: where migrations, backups and restores work.

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use figw::{
     domain::{ApiKey, Batch, BatchOutcome, BatchStatus, RemoteTask, TaskOutcome},
     store::{
-        Admission, BatchStore, CatalogData, CatalogEdit, RowBatch, SchemaState, Store, StoreError,
-        TaskStore,
+        Admission, BatchStore, CatalogData, CatalogEdit, ReadStore, RowBatch, SchemaState, Store,
+        StoreError, TaskStore,
     },
 };
 use jiff::Timestamp;
@@ -174,8 +174,8 @@ impl Store for MemoryStore {
         Ok(key.map(|key| key.revoked_at = key.revoked_at.or(Some(at))).is_some())
     }
 
-    async fn write_rows(&self, _: Arc<RowBatch>) -> Result<(), StoreError> {
-        Ok(())
+    async fn write_rows(&self, _: Arc<RowBatch>) -> Result<Option<u32>, StoreError> {
+        Ok(None)
     }
 }
 
@@ -219,16 +219,6 @@ impl BatchStore for MemoryStore {
             }
         }
         Ok(ids)
-    }
-
-    async fn batches(
-        &self,
-        user: &str,
-        status: Option<BatchStatus>,
-    ) -> Result<Vec<Batch>, StoreError> {
-        let batches = self.reach_batches()?;
-        let mine = batches.iter().rev().map(|kept| &kept.batch).filter(|batch| batch.user == user);
-        Ok(mine.filter(|b| status.is_none_or(|status| b.status == status)).cloned().collect())
     }
 
     async fn batch(&self, user: &str, id: Uuid) -> Result<Option<Batch>, StoreError> {
@@ -286,6 +276,19 @@ impl BatchStore for MemoryStore {
         let mut batches = self.reach_batches()?;
         let open = batches.iter_mut().find(|kept| kept.batch.id == id && kept.is_open());
         Ok(open.map(|kept| kept.end(outcome, at)).is_some())
+    }
+}
+
+#[async_trait]
+impl ReadStore for MemoryStore {
+    async fn batches(
+        &self,
+        user: &str,
+        status: Option<BatchStatus>,
+    ) -> Result<Vec<Batch>, StoreError> {
+        let batches = self.reach_batches()?;
+        let mine = batches.iter().rev().map(|kept| &kept.batch).filter(|batch| batch.user == user);
+        Ok(mine.filter(|b| status.is_none_or(|status| b.status == status)).cloned().collect())
     }
 }
 

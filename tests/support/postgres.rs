@@ -74,11 +74,16 @@ impl Postgres {
         Self::start_in(private_directory(), data.to_owned())
     }
 
-    fn start_in(directory: TempDir, data: PathBuf) -> Self {
+    pub(super) fn start_in(directory: TempDir, data: PathBuf) -> Self {
         let mut postgres =
             Self { directory, data, bin: newest_bin(), port: free_port(), server: None };
         postgres.start();
         postgres
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its data directory.
@@ -114,6 +119,18 @@ impl Postgres {
     /// Ends it as a power failure does.
     pub fn crash(&mut self) {
         self.end("KILL");
+    }
+
+    /// The server's main process, while it runs.
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("PostgreSQL runs").id()
+    }
+
+    /// Forgets the server's process once somebody has killed it.
+    pub fn bury(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.wait().expect("PostgreSQL ends");
+        }
     }
 
     fn end(&mut self, signal: &str) {
@@ -165,17 +182,21 @@ impl Drop for Postgres {
 impl PgBouncer {
     /// Starts a pooler in front of the server.
     pub fn start_before(postgres: &Postgres) -> Self {
+        Self::start_before_port(postgres.port)
+    }
+
+    /// Starts a pooler in front of whatever answers there.
+    pub fn start_before_port(server: u16) -> Self {
         let directory = private_directory();
         let port = free_port();
         let users = directory.path().join("users.txt");
         fs::write(&users, "\"figw\" \"\"\n").expect("a user list");
         let ini = directory.path().join("pgbouncer.ini");
         let text = format!(
-            "[databases]\n* = user=figw host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+            "[databases]\n* = user=figw host=127.0.0.1 port={server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = any\nauth_file = {}\n\
              pool_mode = transaction\ndefault_pool_size = 3\nlogfile = {}\n\
              server_login_retry = 1\n",
-            postgres.port,
             users.display(),
             directory.path().join("log").display(),
         );
@@ -240,7 +261,7 @@ pub fn newest_bin() -> PathBuf {
     newest.expect("a version of PostgreSQL").join("bin")
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
 }

@@ -26,6 +26,9 @@ pub fn options(url: &str) -> StoreOptions {
     StoreOptions {
         url: url.into(),
         migration_url: None,
+        read_replicas: Vec::new(),
+        replica_max_lag: Duration::from_secs(10),
+        connection_lifetime: Duration::from_mins(30),
         max_connections: 4,
         connect_timeout: Duration::from_secs(2),
         statement_timeout: Duration::from_secs(5),

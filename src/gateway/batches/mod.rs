@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Gateway, Refusal};
 use crate::{
     domain::{Batch, BatchStatus, Caller},
-    store::Store,
+    store::{ReadStore, Reader, Store},
 };
 pub use follow::{Follower, Pace};
 pub use request::BatchRequest;
@@ -24,13 +24,15 @@ use submit::store_failed;
 #[derive(Debug)]
 pub struct Batches {
     store: Arc<dyn Store>,
+    /// For lists, which may be a moment old.
+    lists: Reader,
 }
 
 impl Batches {
-    /// Batches kept in `store`.
+    /// Batches kept in `store`, and listed by `lists`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+    pub fn new(store: Arc<dyn Store>, lists: Reader) -> Self {
+        Self { store, lists }
     }
 }
 
@@ -44,7 +46,7 @@ impl Gateway {
         caller: &Caller,
         status: Option<BatchStatus>,
     ) -> Result<Vec<Batch>, Refusal> {
-        self.batches.store.batches(&caller.user, status).await.map_err(|e| store_failed(&e))
+        self.batches.lists.batches(&caller.user, status).await.map_err(|e| store_failed(&e))
     }
 
     /// One batch of the caller's; `id` is what stands in the path.

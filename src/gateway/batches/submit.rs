@@ -15,7 +15,7 @@ use crate::{
     domain::{Batch, BatchJob, BatchMetrics, BatchOutcome, BatchStatus, Caller, EndpointSettings},
     gateway::{Gateway, InFlight, Refusal, choose, remote},
     globus::codec::task_payload,
-    store::{Admission, Store, StoreError},
+    store::{Admission, Reader, Store, StoreError},
 };
 
 /// How long the service may take to accept a task.
@@ -56,6 +56,7 @@ impl Gateway {
         let batch = new_batch(caller, &served, target.endpoint, request);
         let submission = Submission {
             store: Arc::clone(&self.batches.store),
+            lists: self.batches.lists.clone(),
             service: Arc::new(service),
             quota: self.settings.load().max_active_batches,
             target,
@@ -143,6 +144,7 @@ fn no_batches(slug: &str) -> Refusal {
 /// One batch on its way to the service.
 struct Submission {
     store: Arc<dyn Store>,
+    lists: Reader,
     service: Arc<dyn BatchService>,
     quota: u32,
     target: BatchTarget,
@@ -154,6 +156,7 @@ struct Submission {
 impl Submission {
     async fn run(self) -> Result<Batch, Refusal> {
         let admission = self.store.create_batch(&self.batch, self.quota).await;
+        self.lists.wrote(&self.batch.user);
         match admission.map_err(|error| store_failed(&error))? {
             Admission::Admitted => {}
             Admission::OverQuota => return Err(over_quota(self.quota)),
@@ -191,6 +194,7 @@ impl Submission {
             .await;
         let problem = match noted {
             Ok(true) => {
+                self.lists.wrote(&self.batch.user);
                 (self.batch.task, self.batch.submitted_at) = (Some(task), Some(at));
                 return Ok(self.batch);
             }
@@ -217,7 +221,9 @@ impl Submission {
             other => format!("it was not submitted: {other}"),
         };
         let outcome = BatchOutcome::Failed(reason);
-        if let Err(error) = self.store.finish_batch(id, &outcome, Timestamp::now()).await {
+        let ended = self.store.finish_batch(id, &outcome, Timestamp::now()).await;
+        self.lists.wrote(&self.batch.user);
+        if let Err(error) = ended {
             tracing::warn!(batch = %id, %error, "the batch will be given up later");
         }
         compute_failed(slug, error)

@@ -4,6 +4,7 @@
 //! [`Subject`] to a [`Finding`].
 
 mod compute;
+mod database;
 mod globus;
 
 use std::time::Duration;
@@ -105,6 +106,7 @@ const ALWAYS: &[Stage] = &[Stage::Pre, Stage::Post];
 
 /// All checks, in the order of the report.
 const CHECKS: &[Check] = &[
+    Check { name: "database.replicas", stages: ALWAYS, run: |s| Box::pin(database::replicas(s)) },
     Check { name: "globus.openness", stages: ALWAYS, run: |s| Box::pin(globus::openness(s)) },
     Check { name: "globus.credentials", stages: ALWAYS, run: |s| Box::pin(globus::credentials(s)) },
     Check { name: "globus.policies", stages: ALWAYS, run: |s| Box::pin(globus::policies(s)) },

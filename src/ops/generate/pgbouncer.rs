@@ -112,18 +112,17 @@ fn server(location: &Location) -> Result<Server, GenerateError> {
         )))
     };
     let host = if variables.contains_key("PGHOST") { "PGHOST" } else { "PGHOSTADDR" };
-    let port = plain("PGPORT", "5432")?;
-    let mut ports = port.split(',');
-    let first = ports.next().unwrap_or("5432").to_owned();
-    if ports.any(|other| other != first) {
+    let host = plain(host, "127.0.0.1")?;
+    if host.contains(',') {
         return Err(GenerateError::new(
-            "database.url: PgBouncer reaches several hosts on one port only; give them the same port",
+            "database.url names several hosts, and PgBouncer would use each of them in turn, those \
+             that take no writes, too; give it one address that leads to the primary",
         ));
     }
     let authorities = variables.get("PGSSLROOTCERT").map(|_| plain("PGSSLROOTCERT", ""));
     Ok(Server {
-        host: plain(host, "127.0.0.1")?,
-        port: first,
+        host,
+        port: plain("PGPORT", "5432")?,
         database: plain("PGDATABASE", "")?,
         user: plain("PGUSER", "postgres")?,
         sslmode: plain("PGSSLMODE", "prefer")?,

@@ -137,6 +137,7 @@ struct Check {
 const CHECKS: &[Check] = &[
     Check { name: "gateway", is_deep: false, run: |s| Box::pin(gateway::check(s)) },
     Check { name: "database", is_deep: true, run: |s| Box::pin(database::check(s)) },
+    Check { name: "replicas", is_deep: true, run: |s| Box::pin(database::replicas(s)) },
     Check { name: "backup", is_deep: true, run: |s| Box::pin(backups::age(s)) },
     Check { name: "wal", is_deep: true, run: |s| Box::pin(backups::wal(s)) },
     Check { name: "drill", is_deep: true, run: |s| Box::pin(backups::drill(s)) },

@@ -44,7 +44,7 @@ use crate::{
     limits::RequestLimits,
     ops::database,
     outbound,
-    store::{RowWriter, Store, StoreError, WriterOptions},
+    store::{Reader, RowWriter, Store, StoreError, WriterOptions},
     telemetry::{self, logs::LevelHandle},
     workers::Workers,
 };
@@ -106,7 +106,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         tracing::warn!("{key} is set, but this version of figw does not use it yet");
     }
     let metrics = telemetry::metrics::install()?;
-    let store = open_store(store, &config).await?;
+    let (store, reader) = open_store(store, &config).await?;
     let resolve: Arc<ResolveSecret<'static>> = Arc::new(resolve_secret);
     let snapshot =
         catalog::watch::load(&*store, &*resolve).await.context("cannot read the catalogue")?;
@@ -125,6 +125,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let compute = globus::compute(&config)?;
     let readiness = Readiness::new(instance, Arc::clone(&catalog), writer.clone())
         .with_grace(config.server.drain_grace)
+        .with_replicas(reader.clone())
         .with_cache(cache)
         .with_logins(logins.clone());
     let app = Arc::new(App {
@@ -133,7 +134,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         gateway: gateway(
             &config,
             Arc::clone(&catalog),
-            Arc::clone(&store),
+            (Arc::clone(&store), reader),
             &writer,
             Elsewhere { compute, streams, staging },
         )?,
@@ -233,17 +234,19 @@ fn allow_descriptors(max_connections: u32) {
 async fn open_store(
     open: Option<Arc<dyn Store>>,
     config: &Config,
-) -> Result<Arc<dyn Store>, ServeError> {
+) -> Result<(Arc<dyn Store>, Reader), ServeError> {
     if let Some(store) = open {
-        return Ok(store);
+        return Ok((Arc::clone(&store), Reader::without_replicas(store)));
     }
     let options =
         database::options(config).map_err(|error| ServeError::Configuration(error.to_string()))?;
-    match database::open(&options).await {
-        Ok(store) => Ok(store),
-        Err(StoreError::Invalid(message)) => Err(ServeError::Configuration(message)),
-        Err(error) => Err(ServeError::Failed(error.into())),
-    }
+    let failed = |error| match error {
+        StoreError::Invalid(message) => ServeError::Configuration(message),
+        error => ServeError::Failed(error.into()),
+    };
+    let store = database::open(&options).await.map_err(failed)?;
+    let reader = Reader::open(&options, Arc::clone(&store)).map_err(failed)?;
+    Ok((store, reader))
 }
 
 fn resolve_secret(source: &crate::domain::SecretSource) -> Result<SecretString, String> {
@@ -280,7 +283,7 @@ struct Elsewhere {
 fn gateway(
     config: &Config,
     catalog: Arc<Catalog>,
-    store: Arc<dyn Store>,
+    (store, reader): (Arc<dyn Store>, Reader),
     writer: &RowWriter,
     elsewhere: Elsewhere,
 ) -> anyhow::Result<Gateway> {
@@ -294,7 +297,7 @@ fn gateway(
             max_idle_per_host: config.gateway.max_idle_per_host as usize,
             workers: worker_count(config),
         }),
-        batches: Batches::new(Arc::clone(&store)),
+        batches: Batches::new(Arc::clone(&store), reader),
         tasks: Tasks::new(store, elsewhere.compute.clone()),
         compute: elsewhere.compute,
         streams: elsewhere.streams,

@@ -12,7 +12,7 @@ use super::{Postgres, error::Trouble, rows::storable, run};
 use crate::{
     domain::{Batch, BatchJob, BatchMetrics, BatchOutcome, BatchStatus},
     store::{
-        Admission, BatchStore, StoreError,
+        Admission, BatchStore, ReadStore, StoreError,
         batches::{LONGEST_LIST, MOST_CLAIMED},
         record::{BATCH_COLUMNS, batch_status, from_bigint, to_bigint},
     },
@@ -35,14 +35,6 @@ impl BatchStore for Postgres {
 
     async fn give_up_unsubmitted(&self, reason: &str) -> Result<Vec<Uuid>, StoreError> {
         run!(self, c => give_up(c, reason))
-    }
-
-    async fn batches(
-        &self,
-        user: &str,
-        status: Option<BatchStatus>,
-    ) -> Result<Vec<Batch>, StoreError> {
-        run!(self, c => list(c, user, status))
     }
 
     async fn batch(&self, user: &str, id: Uuid) -> Result<Option<Batch>, StoreError> {
@@ -76,6 +68,17 @@ impl BatchStore for Postgres {
         at: Timestamp,
     ) -> Result<bool, StoreError> {
         run!(self, c => finish(c, id, outcome, at))
+    }
+}
+
+#[async_trait]
+impl ReadStore for Postgres {
+    async fn batches(
+        &self,
+        user: &str,
+        status: Option<BatchStatus>,
+    ) -> Result<Vec<Batch>, StoreError> {
+        run!(self, c => list(c, user, status))
     }
 }
 

@@ -15,7 +15,18 @@ use crate::{
     },
 };
 
-pub(super) async fn version(client: &Client) -> Result<i64, Trouble> {
+/// The version, from a server that takes writes: one that was demoted or is not promoted yet would
+/// hold this connection at what is old.
+pub(super) async fn current_version(client: &Client) -> Result<i64, Trouble> {
+    let query = "SELECT version, pg_is_in_recovery() FROM catalog_version";
+    let row = client.query_typed_one(query, &[]).await?;
+    if row.try_get(1)? {
+        return Err(Trouble::Replica);
+    }
+    Ok(row.try_get(0)?)
+}
+
+async fn version(client: &Client) -> Result<i64, Trouble> {
     let row = client.query_typed_one("SELECT version FROM catalog_version", &[]).await?;
     Ok(row.try_get(0)?)
 }

@@ -2,7 +2,6 @@
 
 use std::{error::Error, io};
 
-use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::SqlState;
 
 use crate::store::{StoreError, record::Unfit};
@@ -16,14 +15,27 @@ pub(super) enum Trouble {
     Unfit(#[from] Unfit),
     #[error(transparent)]
     Refused(#[from] StoreError),
+    /// The address leads to a replica where a primary is wanted.
+    #[error("it takes no writes: this is a replica, and none has been promoted yet")]
+    Replica,
 }
 
 impl Trouble {
+    /// Whether the server turned out to be one that takes no writes.
+    pub(super) fn is_read_only(&self) -> bool {
+        match self {
+            Self::Replica => true,
+            Self::Postgres(error) => error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION),
+            Self::Unfit(_) | Self::Refused(_) => false,
+        }
+    }
+
     /// As the store's callers see it.
     pub(super) fn explain(self, target: &str) -> StoreError {
         let target = target.to_owned();
         match self {
             Self::Refused(error) => error,
+            Self::Replica => StoreError::Unavailable { target, reason: self.to_string() },
             Self::Unfit(error) => StoreError::Failed { target, reason: error.to_string() },
             Self::Postgres(error) if may_pass(&error) => {
                 StoreError::Unavailable { target, reason: one_line(&error) }
@@ -33,27 +45,10 @@ impl Trouble {
     }
 }
 
-/// Why no connection could be had.
-pub(super) fn explain_pool(error: PoolError, target: &str) -> StoreError {
-    let unavailable =
-        |reason: String| StoreError::Unavailable { target: target.to_owned(), reason };
-    match error {
-        PoolError::Backend(error) => explain_connect(&error, target),
-        PoolError::Timeout(TimeoutType::Wait) => {
-            unavailable("all connections stayed busy; raise database.max_connections".to_owned())
-        }
-        other => unavailable(other.to_string()),
-    }
-}
-
-/// Why connecting failed: only the server's own word (a wrong password, no such database) is final.
-pub(super) fn explain_connect(error: &tokio_postgres::Error, target: &str) -> StoreError {
-    let (target, reason) = (target.to_owned(), one_line(error));
-    if error.as_db_error().is_none() || may_pass(error) {
-        StoreError::Unavailable { target, reason }
-    } else {
-        StoreError::Failed { target, reason }
-    }
+/// Whether a failure to connect may pass: only the server's own word (a wrong password, no such
+/// database) is final.
+pub(super) fn connect_may_pass(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_none() || may_pass(error)
 }
 
 fn may_pass(error: &tokio_postgres::Error) -> bool {

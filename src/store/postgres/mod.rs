@@ -5,9 +5,12 @@
 
 mod batches;
 mod catalog;
+mod connect;
 mod error;
 mod keys;
 pub(super) mod migrations;
+mod pool;
+mod position;
 mod rows;
 mod session;
 mod tasks;
@@ -17,91 +20,62 @@ mod url;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use jiff::Timestamp;
-use tokio::time::{error::Elapsed, timeout};
+use tokio::time::timeout;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use self::error::{Trouble, explain_pool};
+use self::{error::Trouble, pool::Connections};
 pub use self::{
     migrations::LOCK as MIGRATION_LOCK,
     session::{Session, explain},
     url::PostgresUrl,
 };
 use super::{
-    CatalogData, CatalogEdit, RowBatch, SchemaState, Store, StoreError, StoreOptions, schema,
+    CatalogData, CatalogEdit, Position, RowBatch, SchemaState, Store, StoreError, StoreOptions,
+    schema,
 };
 use crate::domain::ApiKey;
 
 /// The store in a PostgreSQL database.
 #[derive(Debug)]
 pub(super) struct Postgres {
-    target: String,
-    pool: Pool,
+    connections: Connections,
     patience: Duration,
 }
 
 impl Postgres {
-    pub(super) fn open(url: &PostgresUrl, options: &StoreOptions) -> Result<Self, StoreError> {
-        let target = url.describe();
-        let failed = |reason| StoreError::Failed { target: target.clone(), reason };
-        let manager = Manager::from_config(
-            connect_options(url, options),
-            tls::connector(&url.trust).map_err(&failed)?,
-            // `Fast` sends nothing: there is no session state to clean up.
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
-        );
-        let pool = Pool::builder(manager)
-            .max_size(options.max_connections.max(1))
-            .wait_timeout(Some(options.connect_timeout))
-            .create_timeout(Some(options.connect_timeout))
-            .recycle_timeout(Some(options.connect_timeout))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|e| failed(e.to_string()))?;
-        Ok(Self { target, pool, patience: options.statement_timeout })
+    /// Connects to nobody yet. `name` is what metrics call the database.
+    pub(super) fn open(
+        url: &PostgresUrl,
+        options: &StoreOptions,
+        name: &str,
+    ) -> Result<Self, StoreError> {
+        let connections = Connections::new(url, options, name)?;
+        Ok(Self { connections, patience: options.statement_timeout })
     }
 
-    async fn connection(&self) -> Result<Object, StoreError> {
-        self.pool.get().await.map_err(|error| explain_pool(error, &self.target))
-    }
-
-    /// Gives the connection back, unless the answer to an old question may still come on it.
-    fn settle<T>(
-        &self,
-        connection: Object,
-        outcome: Result<Result<T, Trouble>, Elapsed>,
-    ) -> Result<T, StoreError> {
-        if let Ok(result) = outcome {
-            return result.map_err(|trouble| trouble.explain(&self.target));
-        }
-        drop(Object::take(connection));
-        Err(StoreError::Unavailable {
-            target: self.target.clone(),
-            reason: format!("no answer within {:?}", self.patience),
-        })
+    /// Closes the connections that nobody uses.
+    pub(super) fn forget_connections(&self) {
+        self.connections.forget_idle("unwell");
     }
 }
 
-fn connect_options(url: &PostgresUrl, options: &StoreOptions) -> tokio_postgres::Config {
-    let mut config = url.config.clone();
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(options.connect_timeout);
-    }
-    // A server that vanished without a word is noticed by the kernel, too.
-    config.keepalives_idle(Duration::from_mins(1));
-    config.tcp_user_timeout(options.statement_timeout);
-    config
+/// How far the server of this session is, or what it says instead, on one line.
+pub(super) async fn position(client: &Client) -> Result<Position, String> {
+    position::read(client).await.map_err(|trouble| match trouble {
+        Trouble::Postgres(error) => explain(&error),
+        other => other.to_string(),
+    })
 }
 
 /// Runs an operation on a pooled connection, for at most the statement time-out.
 macro_rules! run {
     ($store:ident, $client:ident => $operation:expr) => {{
-        let mut connection = $store.connection().await?;
-        let $client: &mut Client = &mut connection;
+        let mut loan = $store.connections.lend().await?;
+        let $client: &mut Client = loan.client();
         let outcome = timeout($store.patience, $operation).await;
-        $store.settle(connection, outcome)
+        loan.settle(outcome)
     }};
 }
 use run;
@@ -109,7 +83,7 @@ use run;
 #[async_trait]
 impl Store for Postgres {
     fn describe(&self) -> String {
-        self.target.clone()
+        self.connections.target().to_owned()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -122,7 +96,11 @@ impl Store for Postgres {
     }
 
     async fn catalog_version(&self) -> Result<i64, StoreError> {
-        run!(self, c => catalog::version(c))
+        run!(self, c => catalog::current_version(c))
+    }
+
+    async fn position(&self) -> Result<Option<Position>, StoreError> {
+        run!(self, c => position::read(c)).map(Some)
     }
 
     async fn catalog(&self) -> Result<CatalogData, StoreError> {
@@ -145,7 +123,7 @@ impl Store for Postgres {
         run!(self, c => keys::revoke(c, id, at))
     }
 
-    async fn write_rows(&self, rows: Arc<RowBatch>) -> Result<(), StoreError> {
+    async fn write_rows(&self, rows: Arc<RowBatch>) -> Result<Option<u32>, StoreError> {
         run!(self, c => rows::write(c, &rows))
     }
 }

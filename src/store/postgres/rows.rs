@@ -19,14 +19,23 @@ use crate::{
 
 /// Writes the rows; those that are there already are left as they are. Every part may be repeated,
 /// so the parts need no common transaction.
-pub(super) async fn write(client: &Client, rows: &RowBatch) -> Result<(), Trouble> {
+pub(super) async fn write(client: &Client, rows: &RowBatch) -> Result<Option<u32>, Trouble> {
     if !rows.usage.is_empty() {
         write_usage(client, &rows.usage).await?;
     }
     if !rows.access.is_empty() {
         write_access(client, &rows.access).await?;
     }
-    move_last_uses(client, rows).await
+    move_last_uses(client, rows).await?;
+    // Asked last: if another server answers than has taken the rows, its timeline is a new one.
+    timeline(client).await
+}
+
+/// The timeline is the first part of the name of a file of the log.
+async fn timeline(client: &Client) -> Result<Option<u32>, Trouble> {
+    let query = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)";
+    let name: String = client.query_typed_one(query, &[]).await?.try_get(0)?;
+    Ok(u32::from_str_radix(&name, 16).ok())
 }
 
 async fn write_usage(client: &Client, rows: &[UsageRow]) -> Result<(), Trouble> {

@@ -1,11 +1,9 @@
 //! One connection of a command's own, outside any pool.
 
-use std::time::Duration;
-
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-use super::{PostgresUrl, connect_options, error::explain_connect, migrations, tls};
+use super::{PostgresUrl, connect::Way, migrations};
 use crate::store::{StoreError, StoreOptions, schema::Applied};
 
 /// A session with a PostgreSQL server; it ends with this value.
@@ -28,22 +26,7 @@ impl Session {
     /// # Errors
     /// When no connection can be had within the options' `connect_timeout`.
     pub async fn open(url: &PostgresUrl, options: &StoreOptions) -> Result<Self, StoreError> {
-        let target = url.describe();
-        let connector = tls::connector(&url.trust)
-            .map_err(|reason| StoreError::Failed { target: target.clone(), reason })?;
-        let mut config = connect_options(url, options);
-        config.tcp_user_timeout(Duration::ZERO);
-        let connected = timeout(options.connect_timeout, config.connect(connector)).await;
-        let (client, connection) = connected
-            .map_err(|_| StoreError::Unavailable {
-                target: target.clone(),
-                reason: format!("no connection within {:?}", options.connect_timeout),
-            })?
-            .map_err(|error| explain_connect(&error, &target))?;
-        let connection = tokio::spawn(async move {
-            // Whoever uses the client sees the error as well.
-            let _ = connection.await;
-        });
+        let (client, connection) = Way::new(url, options)?.for_long_silence().connect().await?;
         Ok(Self { client, connection })
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use tokio_postgres::{
     Config,
-    config::{Host, SslMode},
+    config::{Host, SslMode, TargetSessionAttrs},
 };
 
 use crate::store::StoreError;
@@ -63,6 +63,19 @@ impl PostgresUrl {
         if config.get_application_name().is_none() {
             config.application_name("figw");
         }
+        match config.get_target_session_attrs() {
+            TargetSessionAttrs::ReadOnly => {
+                return Err(StoreError::Invalid(format!(
+                    "{key}: figw writes, so target_session_attrs must be read-write; for reads that \
+                     may lag there is database.read_replicas"
+                )));
+            }
+            // Of several hosts, only one takes writes.
+            _ if host_count(&config) > 1 => {
+                config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+            }
+            _ => {}
+        }
         let trust = if verify { Trust::Verified(authorities) } else { Trust::Anyone };
         Ok(Self { config, trust })
     }
@@ -70,27 +83,25 @@ impl PostgresUrl {
     /// The URL without its password and parameters.
     #[must_use]
     pub fn describe(&self) -> String {
-        let hosts: Vec<_> = self
-            .config
-            .get_hosts()
-            .iter()
-            .enumerate()
-            .map(|(i, host)| {
-                let ports = self.config.get_ports();
-                let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
-                match host {
-                    Host::Tcp(name) => format!("{name}:{port}"),
-                    Host::Unix(path) => format!("{}:{port}", path.display()),
-                }
-            })
-            .collect();
         let user = self.config.get_user().map(|user| format!("{user}@")).unwrap_or_default();
         let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
-        format!("postgres://{user}{}/{database}", hosts.join(","))
+        format!("postgres://{user}{}/{database}", self.hosts())
     }
 }
 
 impl PostgresUrl {
+    /// How many hosts it names.
+    pub(in crate::store) fn host_count(&self) -> usize {
+        host_count(&self.config)
+    }
+
+    /// Its hosts with their ports, as messages and metrics name them.
+    pub(in crate::store) fn hosts(&self) -> String {
+        let hosts: Vec<_> =
+            (0..self.host_count()).map(|index| host_at(&self.config, index)).collect();
+        hosts.join(",")
+    }
+
     /// Another database on the same server, as the same user.
     #[must_use]
     pub fn with_database(&self, name: &str) -> Self {
@@ -172,6 +183,9 @@ impl PostgresUrl {
             (Trust::Anyone, _) => "prefer",
         };
         variables.push(("PGSSLMODE", mode.into()));
+        if self.config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite {
+            variables.push(("PGTARGETSESSIONATTRS", "read-write".into()));
+        }
         if let Trust::Verified(authorities) = &self.trust {
             let authorities = authorities.clone().unwrap_or_else(|| SYSTEM_AUTHORITIES.into());
             variables.push(("PGSSLROOTCERT", authorities.into()));
@@ -183,6 +197,22 @@ impl PostgresUrl {
 /// Where Debian and its kin keep the system's trusted certificates; libpq before 16 cannot ask for
 /// them by name.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+fn host_count(config: &Config) -> usize {
+    config.get_hosts().len().max(config.get_hostaddrs().len())
+}
+
+/// A host with its port, as messages name it.
+pub(super) fn host_at(config: &Config, index: usize) -> String {
+    let ports = config.get_ports();
+    let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+    match (config.get_hosts().get(index), config.get_hostaddrs().get(index)) {
+        (Some(Host::Tcp(name)), _) => format!("{name}:{port}"),
+        (Some(Host::Unix(path)), _) => format!("{}:{port}", path.display()),
+        (None, Some(address)) => format!("{address}:{port}"),
+        (None, None) => format!(":{port}"),
+    }
+}
 
 /// The query string starts after the credentials: a password may hold a `?`.
 fn split_query(url: &str) -> (&str, &str) {
@@ -235,6 +265,17 @@ mod tests {
             };
             assert!(!message.contains("hush"), "{message}");
         }
+    }
+
+    #[test]
+    fn of_several_hosts_the_one_that_takes_writes_is_meant() {
+        let url = PostgresUrl::parse("postgres://figw@a:1,b:2/db", "database.url").unwrap();
+        assert_eq!(url.describe(), "postgres://figw@a:1,b:2/db");
+        assert_eq!(url.config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+        assert!(url.client_environment().contains(&("PGTARGETSESSIONATTRS", "read-write".into())));
+        let one = PostgresUrl::parse("postgres://figw@a/db", "database.url").unwrap();
+        assert_eq!(one.config.get_target_session_attrs(), TargetSessionAttrs::Any);
+        assert!(refusal("postgres://h/db?target_session_attrs=read-only").contains("read-write"));
     }
 
     #[test]

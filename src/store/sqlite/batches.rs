@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{Batch, BatchJob, BatchMetrics, BatchOutcome, BatchStatus},
     store::{
-        Admission, BatchStore, StoreError,
+        Admission, BatchStore, ReadStore, StoreError,
         batches::{LONGEST_LIST, MOST_CLAIMED},
         record::{BATCH_COLUMNS, batch_status, from_bigint, to_bigint},
     },
@@ -39,15 +39,6 @@ impl BatchStore for Sqlite {
     async fn give_up_unsubmitted(&self, reason: &str) -> Result<Vec<Uuid>, StoreError> {
         let reason = reason.to_owned();
         self.write(move |transaction| give_up(transaction, &reason)).await
-    }
-
-    async fn batches(
-        &self,
-        user: &str,
-        status: Option<BatchStatus>,
-    ) -> Result<Vec<Batch>, StoreError> {
-        let user = user.to_owned();
-        self.read(move |connection| list(connection, &user, status)).await
     }
 
     async fn batch(&self, user: &str, id: Uuid) -> Result<Option<Batch>, StoreError> {
@@ -84,6 +75,18 @@ impl BatchStore for Sqlite {
     ) -> Result<bool, StoreError> {
         let outcome = outcome.clone();
         self.write(move |transaction| finish(transaction, id, &outcome, at)).await
+    }
+}
+
+#[async_trait]
+impl ReadStore for Sqlite {
+    async fn batches(
+        &self,
+        user: &str,
+        status: Option<BatchStatus>,
+    ) -> Result<Vec<Batch>, StoreError> {
+        let user = user.to_owned();
+        self.read(move |connection| list(connection, &user, status)).await
     }
 }
 

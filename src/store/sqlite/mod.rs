@@ -199,7 +199,7 @@ impl Store for Sqlite {
         self.write(move |transaction| keys::revoke(transaction, id, at)).await
     }
 
-    async fn write_rows(&self, rows: Arc<RowBatch>) -> Result<(), StoreError> {
-        self.write(move |transaction| rows::write(transaction, &rows)).await
+    async fn write_rows(&self, rows: Arc<RowBatch>) -> Result<Option<u32>, StoreError> {
+        self.write(move |transaction| rows::write(transaction, &rows)).await.map(|()| None)
     }
 }

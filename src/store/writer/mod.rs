@@ -7,6 +7,7 @@
 //! twice (a crash between writing and removing), where its id makes the second time harmless.
 
 mod collector;
+mod recent;
 mod shipper;
 mod state;
 

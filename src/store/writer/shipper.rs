@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::spawn_blocking, time::sleep};
 
-use super::state::Shared;
+use super::{recent::Recent, state::Shared};
 use crate::store::{
     RowBatch, SchemaState, Store, StoreError,
     spool::{self, Segment},
@@ -31,7 +31,8 @@ pub(super) struct Done {
 
 /// The database's answer to a batch in the end.
 enum Verdict {
-    Taken,
+    /// By a server of this timeline.
+    Taken(Option<u32>),
     Refused(String),
 }
 
@@ -40,15 +41,16 @@ pub(super) struct Shipper {
     store: Arc<dyn Store>,
     batch_rows: usize,
     shared: Arc<Shared>,
+    recent: Recent,
 }
 
 impl Shipper {
     pub(super) fn new(store: Arc<dyn Store>, batch_rows: usize, shared: Arc<Shared>) -> Self {
-        Self { store, batch_rows, shared }
+        Self { store, batch_rows, shared, recent: Recent::default() }
     }
 
     /// Works until the collector closes the channel.
-    pub(super) async fn run(self, mut works: mpsc::Receiver<Work>) {
+    pub(super) async fn run(mut self, mut works: mpsc::Receiver<Work>) {
         while let Some(Work { segment, rows, done }) = works.recv().await {
             let held_by_memory_alone = rows.as_ref().filter(|_| segment.is_none());
             let unspooled = held_by_memory_alone.map_or(0, RowBatch::len) as u64;
@@ -58,7 +60,7 @@ impl Shipper {
         }
     }
 
-    async fn ship(&self, segment: Option<&Segment>, rows: Option<RowBatch>) {
+    async fn ship(&mut self, segment: Option<&Segment>, rows: Option<RowBatch>) {
         let rows = match (rows, segment) {
             (Some(rows), _) => rows,
             (None, Some(segment)) => match read_back(segment.path.clone()).await {
@@ -69,8 +71,10 @@ impl Shipper {
         };
         let total = rows.len() as u64;
         for batch in batches(rows, self.batch_rows) {
-            if let Verdict::Refused(reason) = self.write(Arc::new(batch)).await {
-                return self.set_aside(segment, total, &reason).await;
+            let batch = Arc::new(batch);
+            match self.write(Arc::clone(&batch)).await {
+                Verdict::Taken(timeline) => self.note(batch, timeline).await,
+                Verdict::Refused(reason) => return self.set_aside(segment, total, &reason).await,
             }
         }
         if let Some(segment) = segment {
@@ -90,9 +94,9 @@ impl Shipper {
         let mut pause = Pause::default();
         loop {
             match self.store.write_rows(Arc::clone(&batch)).await {
-                Ok(()) => {
+                Ok(timeline) => {
                     self.shared.database_took(batch.usage.len(), batch.access.len());
-                    return Verdict::Taken;
+                    return Verdict::Taken(timeline);
                 }
                 Err(error) => {
                     let reason = error.to_string();
@@ -106,6 +110,26 @@ impl Shipper {
                 }
             }
             sleep(pause.next()).await;
+        }
+    }
+
+    /// Remembers rows that are written; and when a replica has taken the primary's place, writes
+    /// again what it may not have received from it.
+    async fn note(&mut self, batch: Arc<RowBatch>, timeline: Option<u32>) {
+        let mut again = self.recent.note(batch, timeline);
+        let rows: usize = again.iter().map(|batch| batch.len()).sum();
+        if rows > 0 {
+            tracing::info!(rows, "the database was failed over; its last rows are written again");
+        }
+        while let Some(batch) = again.pop_front() {
+            match self.write(Arc::clone(&batch)).await {
+                // Another failover meanwhile brings them all back.
+                Verdict::Taken(timeline) => again.extend(self.recent.note(batch, timeline)),
+                Verdict::Refused(reason) => {
+                    let rows = batch.len();
+                    tracing::error!(rows, reason, "rows that were written once are refused now");
+                }
+            }
         }
     }
 
