@@ -114,9 +114,12 @@ fn url_complaint(text: &str, schemes: &[&str]) -> Option<String> {
 /// A PostgreSQL URL may name several hosts (`a:5432,b:5432`), which others may not: one URL for
 /// each.
 fn one_per_host(text: &str) -> Vec<String> {
-    let hosts = if text.starts_with("postgres") { host_list(text) } else { 0..text.len() };
-    let (before, hosts, after) = (&text[..hosts.start], &text[hosts.clone()], &text[hosts.end..]);
-    hosts.split(',').map(|host| format!("{before}{host}{after}")).collect()
+    if !text.starts_with("postgres") {
+        return vec![text.to_owned()];
+    }
+    let hosts = host_list(text);
+    let (before, after) = (&text[..hosts.start], &text[hosts.end..]);
+    text[hosts].split(',').map(|host| format!("{before}{host}{after}")).collect()
 }
 
 fn host_list(text: &str) -> std::ops::Range<usize> {

@@ -123,7 +123,7 @@ mod tests {
     fn no_secret_is_left_and_defaults_are_left_out() {
         let yaml = "\
 server: {admin_token: geheim1, max_body_bytes: 1MiB}
-database: {url: 'postgres://me:geheim2@db/figw', read_replicas: ['postgres://me:geheim3@db/figw']}
+database: {url: 'postgres://me:geheim2@db/figw', read_replicas: ['postgres://me:geheim3@replica/figw']}
 globus_compute: {client_id: a, client_secret: geheim4}
 limits: {requests_per_second_per_user: 0}
 ";
