@@ -339,3 +339,23 @@ async fn a_connection_does_not_outlive_its_time() {
     sleep(connection_lifetime).await;
     assert_ne!(pids().await, first);
 }
+
+#[tokio::test]
+async fn a_server_that_hides_its_timeline_takes_rows_all_the_same() {
+    let server = Postgres::start_new();
+    let url = server.create_database("figw");
+    migrated(&options(&url)).await;
+    for statement in [
+        "CREATE ROLE guest LOGIN",
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO guest",
+        "REVOKE EXECUTE ON FUNCTION pg_walfile_name(pg_lsn) FROM PUBLIC",
+    ] {
+        server.query("figw", statement);
+    }
+    let as_guest = url.replace("figw:unused-secret@", "guest@");
+    let store = store::open(&options(&as_guest)).await.unwrap();
+    assert_eq!(write(&store).await.unwrap(), None);
+    assert_eq!(server.query("figw", "SELECT count(*) FROM usage"), "1");
+    let store = store::open(&options(&url)).await.unwrap();
+    assert_eq!(write(&store).await.unwrap(), Some(1));
+}

@@ -224,6 +224,49 @@ async fn a_replica_that_hangs_costs_a_moment_once() {
     becomes_ready_as(&gateway, "ready").await;
 }
 
+/// Every node stands in both places, as with Patroni: which of them is the primary changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_go_on_while_another_node_becomes_the_primary() {
+    let mut first = primary();
+    let second = first.start_replica();
+    let both = format!("postgres://figw@{},{}/figw", name(&first), name(&second));
+    let gateway = Plan::in_front_of("http://127.0.0.1:9/v1")
+        .database(both)
+        .set("database.read_replicas", &json!([first.url("figw"), second.url("figw")]).to_string())
+        .models(["m"])
+        .start();
+    let caller = Caller::of(&gateway);
+    becomes_usable(&gateway, &name(&second), true).await;
+    becomes_ready_as(&gateway, "ready").await;
+    add_batch(&first);
+    second.wait_for(&first);
+    assert_eq!(listed(&caller).await, 1);
+    assert_eq!((reads(&gateway, &name(&first)), reads(&gateway, &name(&second))), (0, 1));
+    assert_eq!(gateway.metric("figw_database_connections_limit{database=\"primary\"}"), Some(8.0));
+    let idle = gateway.metric("figw_database_connections{database=\"primary\",state=\"idle\"}");
+    assert!(idle.is_some_and(|idle| idle < 8.0), "{idle:?}");
+
+    first.pull_the_plug();
+    check_says(&gateway, "database", "allow writes").await;
+    for _ in 0..10 {
+        assert_eq!(listed(&caller).await, 1, "the replica has what there was");
+    }
+    assert_eq!(reads(&gateway, "primary"), 0);
+
+    second.promote();
+    check_says(&gateway, "replicas", &name(&first)).await;
+    becomes_usable(&gateway, &name(&second), false).await;
+    let given_up = Instant::now() + Duration::from_secs(10);
+    while !check(&readiness(&gateway).1, "database")["reason"].is_null() {
+        assert!(Instant::now() < given_up, "{}", readiness(&gateway).1);
+        sleep(Duration::from_millis(50)).await;
+    }
+    add_batch(&second);
+    assert_eq!(listed(&caller).await, 2, "from the primary, which is no replica any more");
+    let reason = check(&readiness(&gateway).1, "replicas")["reason"].to_string();
+    assert!(!reason.contains(&name(&second)), "to be the primary is no fault: {reason}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_submits_a_batch_sees_it_at_once() {
     let primary = primary();
@@ -314,6 +357,11 @@ async fn a_replica_that_is_the_primary_is_a_mistake() {
         said.contains("database.read_replicas[0]") && said.contains("name a replica"),
         "{said}"
     );
+    let mut sqlite = gateway.command();
+    sqlite.env("FIGW_DATABASE__URL", "sqlite:x.db");
+    sqlite.env("FIGW_DATABASE__READ_REPLICAS", json!([same]).to_string());
+    let output = sqlite.args(["config", "check"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(refused("sqlite:x.db", &["config", "check"]).contains("database.read_replicas[0]"));
 
     // Where the URL is read from a file, only whoever reads it can tell.

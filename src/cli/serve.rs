@@ -42,7 +42,7 @@ else (edits, keys, batches) an asynchronous replica may lack the last moments: s
 synchronous_standby_names where that must not be.
 
 PgBouncer: figw generate pgbouncer sets server_login_retry, so that a new primary is found within a
-second. Where an old server stays up as a replica while the host's name or address moves on,
+second. Of a primary that hangs, each of its connections costs one database.statement_timeout. Where an old server stays up as a replica while the host's name or address moves on,
 PgBouncer keeps its connections to the old one: tell it RECONNECT, as figw cannot.
 
 Fence the old primary before it comes back; figw writes to whatever answers at the address and takes

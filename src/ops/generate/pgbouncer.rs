@@ -129,3 +129,19 @@ fn server(location: &Location) -> Result<Server, GenerateError> {
         authorities: authorities.transpose()?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::SecretUrl, domain::SecretSource};
+
+    #[test]
+    fn a_pooler_is_not_set_before_hosts_of_which_some_take_no_writes() {
+        let mut config = Config::default();
+        let url = SecretSource::Plain("postgres://figw@a:5432,b:5432/figw".to_owned());
+        config.database.url = SecretUrl::new("database.url", url);
+        let pooler = PgBouncer { auth_file: "/etc/users".into(), listen: None, pool_size: None };
+        let refused = pooler.render(&config).unwrap_err().to_string();
+        assert!(refused.contains("one address"), "{refused}");
+    }
+}

@@ -51,7 +51,8 @@ pub(super) fn connect_may_pass(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_none() || may_pass(error)
 }
 
-fn may_pass(error: &tokio_postgres::Error) -> bool {
+/// Whether trying again may help.
+pub(super) fn may_pass(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         Some(code) => {
             // Connection, rolled back, out of resources, object in use, operator's action, I/O.
