@@ -92,3 +92,15 @@ fn anthropic_s_client_is_refused_by_figw_in_its_own_shape() {
     let gateway = gateway(&fake);
     tell("anthropic_refusals.py", &gateway.url(), gateway.key());
 }
+
+#[test]
+fn openai_s_client_reads_its_limits() {
+    let fake = Fake::start();
+    let mut gateway = Plan::in_front_of(fake.api_url())
+        .models(["fake-model", "fake-model-2"])
+        .set("limits.requests_per_second_per_user", "4")
+        .prepare();
+    gateway.run(&["endpoint", "set", "local-vllm-fake-model-2", "--tpm-user", "100"]);
+    gateway.serve();
+    tell("openai_limits.py", &gateway.url(), gateway.key());
+}

@@ -216,7 +216,7 @@ async fn refused_of_twenty(caller: &Caller) -> usize {
         let answer = caller.ask("chat/completions", &chat("fake-model")).await;
         if answer.status == 429 {
             assert!(answer.header("retry-after").is_some());
-            assert_eq!(answer.json()["error"]["type"], "rate_limit_error");
+            assert_eq!(answer.json()["error"]["type"], "requests");
             refused += 1;
         } else {
             assert_eq!(answer.status, 200);

@@ -4,4 +4,5 @@ pub mod kept;
 mod shared;
 
 pub use kept::Kept;
-pub use shared::{Cache, CacheError};
+pub use redis::Script;
+pub use shared::{Cache, CacheError, PATIENCE};

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::{
-    AsyncCommands, Client, RedisError,
+    AsyncCommands, Client, RedisError, Script,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -17,7 +17,7 @@ const PREFIX: &str = "figw:";
 
 /// How long Redis may take for one answer. It is there to save time: what takes longer is done
 /// without it.
-const PATIENCE: Duration = Duration::from_millis(100);
+pub const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long connecting may take, in the background.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -56,8 +56,8 @@ impl Cache {
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(PATIENCE))
-            .set_max_delay(Duration::from_secs(1))
-            .set_number_of_retries(2);
+            // Whoever asks next tries again; waiting here would only put off the return of Redis.
+            .set_number_of_retries(0);
         let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(wrong)?;
         Ok(Self { redis: Some(Arc::new(Redis { connection, health: Health::default() })) })
     }
@@ -94,6 +94,21 @@ impl Cache {
         let key = format!("{PREFIX}{key}");
         let put = connection.pset_ex::<_, _, ()>(&key, text, milliseconds);
         redis.within_patience(put).await;
+    }
+
+    /// Lets Redis run `script` in one step, and reads the numbers that it answers. `None` whatever goes
+    /// wrong: then the script may have run all the same.
+    pub async fn run(&self, script: &Script, keys: &[&str], args: &[String]) -> Option<Vec<i64>> {
+        let redis = self.redis.as_ref()?;
+        let mut connection = redis.connection.clone();
+        let mut call = script.prepare_invoke();
+        for key in keys {
+            call.key(format!("{PREFIX}{key}"));
+        }
+        for arg in args {
+            call.arg(arg);
+        }
+        redis.within_patience(call.invoke_async(&mut connection)).await
     }
 
     /// Looks every few seconds whether Redis is there, so that [`Self::trouble`] is up to date also

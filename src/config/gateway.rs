@@ -116,7 +116,7 @@ impl Batches {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Requests per second of one user; 0 means no limit.
+    /// Requests of one user in any second; 0 means no limit.
     #[schemars(range(max = 1_000_000))]
     pub requests_per_second_per_user: u32,
     /// Batches of one user that run at one time; 0 means no limit.

@@ -68,7 +68,28 @@ pub struct Config {
     pub staging: Staging,
     /// Logins from the terminal.
     pub login: Login,
-    /// Limits for each user. Limits on tokens belong to the catalogue's endpoints.
+    /// Limits for each user. Limits on tokens belong to the catalogue's endpoints: `tpm_model` for all
+    /// users of an endpoint together, `tpm_user` for each of them.
+    ///
+    /// Requests are summed up over the last second, tokens over the last minute, always up to now. Where
+    /// `cache.redis_url` is set, all instances together keep to each limit: each takes leases of a
+    /// twentieth of it from Redis, spends them from memory, and gives back within a second what it has not
+    /// spent. While Redis is away, each instance goes on with its share, as one of the instances last seen
+    /// (or else of those listed under `instances`), but at least 1. When Redis is back, it is told what
+    /// was spent meanwhile, and within a second the limits hold for all together again. Without Redis
+    /// each instance has the whole of each limit for itself.
+    ///
+    /// Before a request is sent to an endpoint with a limit, it reserves the tokens that it may take: its
+    /// prompt, by four bytes a token, and for each answer the most that it asks for (`max_tokens`,
+    /// `max_completion_tokens`, `max_output_tokens`), or else 512. What was really used takes their place
+    /// when it ends; a request that got no answer used nothing. A request that reserves more than the whole
+    /// limit counts as the whole limit: it goes when nothing else was used in the last minute.
+    ///
+    /// Over a limit, a request is sent to another endpoint of its model that has tokens left, or else it
+    /// is refused with 429 and `Retry-After`. Answers tell how much is left, of the tighter limit where
+    /// both apply: `x-ratelimit-limit-requests`, `x-ratelimit-remaining-requests`,
+    /// `x-ratelimit-reset-requests`, and the same for `-tokens`. Batches and tasks count as requests, but
+    /// take no tokens.
     pub limits: Limits,
     /// How long back ends may take, each budget being separate, and how one of several is chosen.
     pub gateway: Gateway,

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod endpoint;
 pub mod human;
 pub mod key;
+pub mod moment;
 pub mod secret;
 pub mod slug;
 pub mod task;
@@ -19,6 +20,7 @@ pub use catalog::{
     Policy, Route, Target,
 };
 pub use key::{ApiKey, KeyHash};
+pub use moment::Moment;
 pub use secret::SecretSource;
 pub use task::{RemoteTask, TaskOutcome};
 pub use trouble::{Health, Trouble};

@@ -15,7 +15,7 @@ use super::{
     record::Record,
     refusal::Refusal,
     reply::{self, Ready},
-    routing::{Contender, Course, Fault, Moment},
+    routing::{Contender, Course, Fault},
     scan::{Scan, splice::splice},
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
         metis::{MetisTarget, NotLive},
     },
     catalog::Served,
+    domain::Moment,
 };
 
 /// What callers are told to wait when a model is not live on Metis: until the manifest is read anew.

@@ -18,6 +18,7 @@ use crate::{
     },
     catalog::Served,
     domain::{Echo, Endpoint, EndpointSettings},
+    limits::{EndpointLimits, Limits},
 };
 
 /// An endpoint, ready to be sent to.
@@ -30,6 +31,8 @@ pub struct Line {
     pub meters: Arc<EndpointMeters>,
     /// How it is doing.
     pub vitals: Arc<Vitals>,
+    /// Its limits on tokens, and how far they are used up.
+    pub allowances: Arc<EndpointLimits>,
     /// Most requests that it may have at one time.
     pub seats: Option<u32>,
     /// Where requests go, or why none can.
@@ -86,9 +89,16 @@ pub enum Way {
 #[derive(Debug, Default)]
 pub struct Lines {
     by_slug: RwLock<HashMap<String, Arc<Line>>>,
+    limits: Arc<Limits>,
 }
 
 impl Lines {
+    /// None yet; each will be held to its part of `limits`.
+    #[must_use]
+    pub fn new(limits: Arc<Limits>) -> Self {
+        Self { by_slug: RwLock::default(), limits }
+    }
+
     /// The line to `served`, made anew when the catalogue has changed it.
     #[must_use]
     pub fn to(&self, served: &Arc<Served>) -> Arc<Line> {
@@ -106,7 +116,7 @@ impl Lines {
         }
         let vitals = old.filter(|line| same_place(&line.served, served));
         let vitals = vitals.map(|line| Arc::clone(&line.vitals));
-        let line = Arc::new(Line::new(served, vitals));
+        let line = Arc::new(Line::new(served, vitals, self.limits.endpoint(&served.endpoint.slug)));
         known.insert(served.endpoint.slug.clone(), Arc::clone(&line));
         line
     }
@@ -145,12 +155,17 @@ fn same_place(old: &Served, new: &Served) -> bool {
 }
 
 impl Line {
-    fn new(served: &Arc<Served>, vitals: Option<Arc<Vitals>>) -> Self {
+    fn new(
+        served: &Arc<Served>,
+        vitals: Option<Arc<Vitals>>,
+        allowances: Arc<EndpointLimits>,
+    ) -> Self {
         Self {
             served: Arc::clone(served),
             names: Names::of(&served.endpoint),
             meters: EndpointMeters::new(&served.endpoint),
             vitals: vitals.unwrap_or_else(|| Vitals::new(&served.endpoint.slug)),
+            allowances,
             seats: served.endpoint.settings.max_in_flight(),
             way: Way::to(served),
         }
@@ -228,6 +243,8 @@ mod tests {
         let limited = lines.to(&served("http://a/v1", 5));
         assert!(!Arc::ptr_eq(&line, &limited), "it has changed");
         assert!(Arc::ptr_eq(&line.vitals, &limited.vitals));
+
+        assert!(Arc::ptr_eq(&line.allowances, &limited.allowances), "what was spent is spent");
 
         let moved = lines.to(&served("http://b/v1", 5));
         assert!(!Arc::ptr_eq(&line.vitals, &moved.vitals), "nothing is known of the new place");

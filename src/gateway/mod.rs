@@ -1,5 +1,6 @@
 //! The life of one inference request: authorise, choose an endpoint, send, relay, record.
 
+mod allowance;
 mod attempt;
 pub mod batches;
 pub mod budgets;
@@ -54,7 +55,7 @@ use crate::{
     },
     catalog::Catalog,
     domain::{AccessRow, Caller, Route, TokenCount, UsageRow},
-    limits::RequestLimits,
+    limits::{Allowance, Limits, Standing},
     store::RowWriter,
 };
 
@@ -84,6 +85,8 @@ pub struct Gateway {
     pub job_lists: JobLists,
     /// Tasks that are asked for later.
     pub tasks: Tasks,
+    /// Limits on callers.
+    pub limits: Arc<Limits>,
     /// What a reload can change.
     pub settings: ArcSwap<Settings>,
     /// Endpoints that have been asked for.
@@ -97,8 +100,8 @@ pub struct Gateway {
 /// Settings that a reload can change while requests are served.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Limits on callers.
-    pub limits: Arc<RequestLimits>,
+    /// Requests per second of one user; 0 means no limit.
+    pub requests_per_second: u32,
     /// Batches of one user that may be open at one time; 0 means no limit.
     pub max_active_batches: u32,
     /// How long back ends may take.
@@ -151,6 +154,8 @@ pub struct Inference {
     pub headers: HeaderMap,
     /// Who asks.
     pub caller: Arc<Caller>,
+    /// How far the caller's limit on requests is used up, where there is one.
+    pub requests: Option<Standing>,
     /// Where it is to be answered.
     pub place: Place,
     /// What is asked.
@@ -165,6 +170,14 @@ impl Gateway {
     /// # Errors
     /// Why it is not served.
     pub async fn infer(&self, request: Inference) -> Result<Reply, Refusal> {
+        let requests = request.requests;
+        self.answer_or_refuse(request).await.map_err(|mut refusal| {
+            refusal.allowance.requests = requests;
+            refusal
+        })
+    }
+
+    async fn answer_or_refuse(&self, request: Inference) -> Result<Reply, Refusal> {
         let scan = match scanned(request.route, &request.body).await {
             Ok(scan) => scan,
             Err(invalid) => {
@@ -209,8 +222,17 @@ impl Gateway {
                 }
                 Err(refusal) => return Err(record.refuse(refusal)),
             };
-            record.sent_to(&course.contender(index).line, stay);
-            match self.attempt(request, scan, course, index, &mut record).await {
+            let contender = course.contender(index);
+            record.sent_to(&contender.line, stay);
+            let attempt = match self.reserve(request, scan, contender).await {
+                Ok(reservation) => {
+                    record.reserved(reservation);
+                    self.attempt(request, scan, course, index, &mut record).await
+                }
+                // Another endpoint may have tokens left.
+                Err(refusal) => Err(refusal.blamed_on(Blame::Nobody)),
+            };
+            match attempt {
                 Ok(ready) => {
                     if let Some(pause) = ready.too_busy()
                         && course.too_busy(index, pause)
@@ -224,7 +246,11 @@ impl Gateway {
                     }
                     let endpoint = course.contender(index).line.names.header.clone();
                     let hide_usage = scan.usage_edit.is_some();
-                    return Ok(ready.hand_on(endpoint, request.route, hide_usage, record));
+                    let tokens = record.standing();
+                    let mut reply = ready.hand_on(endpoint, request.route, hide_usage, record);
+                    let allowance = Allowance { requests: request.requests, tokens };
+                    allowance.write(&mut reply.headers);
+                    return Ok(reply);
                 }
                 Err(Miss { refusal, blame: Blame::Request }) => return Err(record.refuse(refusal)),
                 Err(Miss { refusal, blame }) => {
@@ -306,6 +332,7 @@ impl Gateway {
             meters: Arc::clone(&line.meters),
             in_flight: self.in_flight.enter(),
             stay: None,
+            reservation: None,
         };
         Record::open(row, request.head.started, scan.prompt_bytes, books)
     }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     domain::{TokenCount, UsageRow},
+    limits::{Reservation, Standing},
     store::RowWriter,
 };
 
@@ -20,7 +21,7 @@ use crate::{
 pub const CALLER_HUNG_UP: u16 = 499;
 
 /// Bytes of text per token, for the rough count of a prompt or an answer that nobody counted.
-const BYTES_PER_TOKEN: u64 = 4;
+pub(super) const BYTES_PER_TOKEN: u64 = 4;
 
 /// Counts requests from the choice of their endpoint to their end.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +52,8 @@ pub struct Books {
     pub in_flight: InFlight,
     /// The request's stay at the endpoint that it was sent to.
     pub stay: Option<Stay>,
+    /// Tokens reserved there.
+    pub reservation: Option<Reservation>,
 }
 
 /// An open account. Dropping it means that the caller hung up.
@@ -93,6 +96,19 @@ impl Record {
         self.events = 0;
     }
 
+    /// Tokens are reserved for it at the endpoint, until its account is closed or it goes to another.
+    pub fn reserved(&mut self, reservation: Option<Reservation>) {
+        if let Some(books) = &mut self.books {
+            books.reservation = reservation;
+        }
+    }
+
+    /// How far the limits on tokens are used up, where there are any.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        self.books.as_ref()?.reservation.as_ref()?.standing()
+    }
+
     /// The endpoint answered as it should.
     pub fn well_answered(&mut self) {
         if let Some(stay) = self.stay() {
@@ -111,6 +127,7 @@ impl Record {
     pub fn left(&mut self) {
         if let Some(books) = &mut self.books {
             books.stay = None;
+            books.reservation = None;
         }
     }
 
@@ -166,6 +183,9 @@ impl Record {
         row.duration_us = micros_since(self.started);
         row.error = error;
         row.tokens = self.tokens(&row);
+        if let Some(reservation) = books.reservation {
+            reservation.settle(row.tokens.prompt.saturating_add(row.tokens.completion));
+        }
         books.meters.closed(&row);
         books.sink.record_usage(row);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::scan::Invalid;
+use crate::limits::Allowance;
 
 /// A request that is refused or failed before the first byte of an answer went out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +20,19 @@ pub struct Refusal {
     pub code: Option<&'static str>,
     /// When trying again makes sense.
     pub retry_after: Option<Duration>,
+    /// The error's class in OpenAI's words, where the status alone does not tell it.
+    pub class: Option<&'static str>,
+    /// How far the caller's limits are used up.
+    pub allowance: Box<Allowance>,
 }
 
 impl Refusal {
     /// A refusal with a status, a code and a message.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), param: None, code: Some(code), retry_after: None }
+        let code = Some(code);
+        let (param, retry_after, class) = (None, None, None);
+        let allowance = Box::default();
+        Self { status, message: message.into(), param, code, retry_after, class, allowance }
     }
 
     /// 401: no credentials, or none that are known.
@@ -75,9 +83,19 @@ impl Refusal {
         self
     }
 
+    /// Says what class of OpenAI's it is, where the status alone does not tell.
+    #[must_use]
+    pub const fn of_class(mut self, class: &'static str) -> Self {
+        self.class = Some(class);
+        self
+    }
+
     /// The error's class in OpenAI's words.
     #[must_use]
     pub fn openai_type(&self) -> &'static str {
+        if let Some(class) = self.class {
+            return class;
+        }
         match self.status.as_u16() {
             401 => "authentication_error",
             403 => "permission_error",
@@ -141,6 +159,8 @@ impl From<Invalid> for Refusal {
             param: invalid.param,
             code: invalid.code,
             retry_after: None,
+            class: None,
+            allowance: Box::default(),
         }
     }
 }

@@ -29,6 +29,7 @@ pub fn response(refusal: &Refusal, shape: Shape) -> Response {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
     }
+    refusal.allowance.write(response.headers_mut());
     if refusal.status == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Bearer");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

@@ -11,7 +11,7 @@ use warp::{
     reply::{Reply as _, Response},
 };
 
-use super::{App, admit, body, error, head, paths, with};
+use super::{App, admit_counted, body, error, head, paths, with};
 use crate::{
     domain::Route,
     gateway::{Head, Inference, Place, Refusal, Reply, ReplyBody},
@@ -50,7 +50,7 @@ async fn infer<B: Buf>(
     route: Route,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Reply, Refusal> {
-    let caller = admit(app, &head, &headers).await?;
+    let (caller, requests) = admit_counted(app, &head, &headers).await?;
     let (limit, pause) = {
         let settings = app.gateway.settings.load();
         (settings.max_body_bytes, settings.body_timeout)
@@ -58,7 +58,7 @@ async fn infer<B: Buf>(
     let body = body::collect(body, &headers, limit, pause)
         .await
         .inspect_err(|refusal| app.gateway.record_refusal(&head, &caller, None, refusal))?;
-    app.gateway.infer(Inference { head, headers, caller, place, route, body }).await
+    app.gateway.infer(Inference { head, headers, caller, requests, place, route, body }).await
 }
 
 const fn shape(route: Route) -> error::Shape {

@@ -20,7 +20,9 @@ use warp::{Filter, Reply, filters::BoxedFilter, reply::Response};
 
 use crate::{
     auth::{AuthError, Authenticator},
+    domain::Caller,
     gateway::{Gateway, Head, Refusal},
+    limits::Standing,
 };
 pub use health::Readiness;
 
@@ -81,11 +83,16 @@ fn head() -> impl Filter<Extract = (Head,), Error = warp::Rejection> + Copy {
 }
 
 /// Checks the caller's credentials and allowance.
-async fn admit(
+async fn admit(app: &App, head: &Head, headers: &http::HeaderMap) -> Result<Arc<Caller>, Refusal> {
+    Ok(admit_counted(app, head, headers).await?.0)
+}
+
+/// The same, telling how far the limit on requests is used up.
+async fn admit_counted(
     app: &App,
     head: &Head,
     headers: &http::HeaderMap,
-) -> Result<Arc<crate::domain::Caller>, Refusal> {
+) -> Result<(Arc<Caller>, Option<Standing>), Refusal> {
     if app.readiness.is_refusing() {
         let message = "This instance is being drained; ask once more to reach another one.";
         return Err(Refusal::unavailable("draining", message, DRAINING_RETRY));
@@ -100,17 +107,10 @@ async fn admit(
         );
         not_admitted(&error)
     })?;
-    if let Err(wait) = gateway.settings.load().limits.take(&caller.user) {
-        let refusal = Refusal::new(
-            http::StatusCode::TOO_MANY_REQUESTS,
-            "rate_limit_exceeded",
-            "You have sent more requests per second than are allowed; wait a moment.",
-        )
-        .retry_after(wait);
-        gateway.record_refusal(head, &caller, None, &refusal);
-        return Err(refusal);
-    }
-    Ok(caller)
+    let counted = gateway.count_request(&caller).await;
+    let standing =
+        counted.inspect_err(|refusal| gateway.record_refusal(head, &caller, None, refusal))?;
+    Ok((caller, standing))
 }
 
 fn not_admitted(error: &AuthError) -> Refusal {

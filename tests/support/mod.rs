@@ -45,6 +45,7 @@ pub mod replication;
 pub mod requests;
 pub mod rows;
 pub mod samples;
+pub mod sharing;
 pub mod site;
 pub mod small_server;
 pub mod status_page;

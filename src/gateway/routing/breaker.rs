@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::moment::Moment;
+use crate::domain::Moment;
 
 /// An endpoint that answers better than nine of ten requests is not taken out of service: there is
 /// always a request that makes a model fail.

@@ -2,7 +2,6 @@
 
 pub mod breaker;
 pub mod choice;
-mod moment;
 mod probes;
 mod rooms;
 mod vitals;
@@ -17,7 +16,6 @@ use futures_util::future::{self, FutureExt};
 use tokio::time::sleep_until;
 
 pub use breaker::{BreakerPolicy, Fault};
-pub use moment::Moment;
 pub use rooms::Rooms;
 pub use vitals::{Stay, Terms, Vitals};
 
@@ -32,7 +30,7 @@ use super::{
     miss::Blame,
     refusal::Refusal,
 };
-use crate::{backends::Presence, catalog::Served};
+use crate::{backends::Presence, catalog::Served, domain::Moment};
 
 /// How often a waiting request looks around, besides being told of free seats.
 const LOOK_AROUND: Duration = Duration::from_millis(100);

@@ -14,11 +14,8 @@ use std::{
 use metrics::{Counter, Gauge, counter, gauge};
 use tokio::sync::Notify;
 
-use super::{
-    breaker::{Breaker, BreakerPolicy, Fault, Gate, Pass},
-    moment::Moment,
-};
-use crate::backends::Presence;
+use super::breaker::{Breaker, BreakerPolicy, Fault, Gate, Pass};
+use crate::{backends::Presence, domain::Moment};
 
 /// How long an endpoint that is too busy is left alone when it does not say.
 const USUAL_PAUSE: Duration = Duration::from_secs(1);

@@ -41,7 +41,7 @@ use crate::{
         tasks::Tasks,
     },
     http::{self, App, Readiness, admin::Admin, server::Stop},
-    limits::RequestLimits,
+    limits::Limits,
     ops::database,
     outbound,
     store::{Reader, RowWriter, Store, StoreError, WriterOptions},
@@ -126,7 +126,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let readiness = Readiness::new(instance, Arc::clone(&catalog), writer.clone())
         .with_grace(config.server.drain_grace)
         .with_replicas(reader.clone())
-        .with_cache(cache)
+        .with_cache(cache.clone())
         .with_logins(logins.clone());
     let app = Arc::new(App {
         auth: Authenticator::new(logins),
@@ -136,6 +136,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
             Arc::clone(&catalog),
             (Arc::clone(&store), reader),
             &writer,
+            Limits::start(cache, config.instances.len()).await,
             Elsewhere { compute, streams, staging },
         )?,
     });
@@ -197,6 +198,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
             }
         },
         app.gateway.tasks.stop(READ_DEADLINE),
+        app.gateway.limits.leave(),
     );
     writer.flush_and_stop(FLUSH_DEADLINE).await;
     tracing::info!("stopped");
@@ -285,10 +287,10 @@ fn gateway(
     catalog: Arc<Catalog>,
     (store, reader): (Arc<dyn Store>, Reader),
     writer: &RowWriter,
+    limits: Arc<Limits>,
     elsewhere: Elsewhere,
 ) -> anyhow::Result<Gateway> {
     let status_client = outbound::client(STATUS_TIMEOUT).context("cannot set up HTTPS")?;
-    let limits = RequestLimits::new(config.limits.requests_per_second_per_user);
     Ok(Gateway {
         catalog,
         rows: writer.clone(),
@@ -304,16 +306,17 @@ fn gateway(
         staging: elsewhere.staging,
         manifests: Manifests::new(status_client.clone()),
         job_lists: JobLists::new(status_client),
-        settings: ArcSwap::from_pointee(settings(config, Arc::new(limits))),
-        lines: Lines::default(),
+        settings: ArcSwap::from_pointee(settings(config)),
+        lines: Lines::new(Arc::clone(&limits)),
+        limits,
         rooms: Rooms::default(),
         in_flight: InFlight::default(),
     })
 }
 
-fn settings(config: &Config, limits: Arc<RequestLimits>) -> Settings {
+fn settings(config: &Config) -> Settings {
     Settings {
-        limits,
+        requests_per_second: config.limits.requests_per_second_per_user,
         max_active_batches: config.limits.max_active_batches_per_user,
         budgets: Budgets {
             first_byte: config.gateway.first_byte_timeout,
@@ -356,12 +359,12 @@ fn worker_count(config: &Config) -> usize {
     }
 }
 
-/// Once a minute: users with a full allowance, and endpoints that are no longer in the catalogue.
+/// Once a minute: users who have spent nothing lately, and endpoints that are no longer in the catalogue.
 async fn forget_what_is_idle(app: Arc<App>) {
     let mut ticks = tokio::time::interval(Duration::from_mins(1));
     loop {
         ticks.tick().await;
-        app.gateway.settings.load().limits.forget_idle();
+        app.gateway.limits.forget_idle();
         let snapshot = app.gateway.catalog.snapshot();
         app.gateway.lines.retain(|slug| snapshot.by_slug(slug).is_some());
     }

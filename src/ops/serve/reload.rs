@@ -8,7 +8,6 @@ use super::{Reread, service_manager, settings};
 use crate::{
     config::Config,
     http::{App, server::Tls},
-    limits::RequestLimits,
     telemetry::logs::LevelHandle,
 };
 
@@ -61,14 +60,7 @@ impl Reload {
         if let Err(error) = self.level.apply(&new.logging) {
             tracing::error!("reload: {error}");
         }
-        let gateway = &self.app.gateway;
-        // Allowances under way are kept unless the limit itself has changed.
-        let limits = if self.running.limits == new.limits {
-            Arc::clone(&gateway.settings.load().limits)
-        } else {
-            Arc::new(RequestLimits::new(new.limits.requests_per_second_per_user))
-        };
-        gateway.settings.store(Arc::new(settings(&new, limits)));
+        self.app.gateway.settings.store(Arc::new(settings(&new)));
         self.running = new;
         tracing::info!("configuration reloaded");
     }
