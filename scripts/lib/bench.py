@@ -24,8 +24,9 @@ class Target:
     """A server, with the process whose children do its work, if it has any."""
 
     def __init__(self, text):
-        self.name, self.address, self.stream_address, pid = text.split(",")
+        self.name, self.address, self.stream_address, pid, *key = text.split(",")
         self.pid = int(pid)
+        self.key = key[0] if key else None
         self.slices = defaultdict(list)
 
     def pids(self):
@@ -52,8 +53,8 @@ class Target:
     def measure(self, options, load):
         address = self.stream_address if load == "streams" else self.address
         command = [options.load, "--target", address, "--seconds", str(options.seconds)]
-        if self.name == "figw" and options.key:
-            command += ["--key", options.key]
+        if self.key:
+            command += ["--key", self.key]
         before = self.cpu_seconds()
         done = subprocess.run(command + LOADS[load], stdout=subprocess.PIPE, check=True)
         result = json.loads(done.stdout)
@@ -103,10 +104,11 @@ def table(targets):
     columns = list(next(iter(summaries.values())))
     lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     lines += [row(name, figures.values(), 0) for name, figures in summaries.items()]
-    if "nginx" in summaries and "figw" in summaries:
-        nginx, figw = summaries["nginx"], summaries["figw"]
-        ratios = [figw[c] / nginx[c] if figw[c] and nginx[c] else None for c in columns]
-        lines.append(row("figw ÷ nginx", ratios, 2))
+    for name, base in [("figw", "nginx"), ("figw-limits", "figw")]:
+        if name in summaries and base in summaries:
+            one, other = summaries[name], summaries[base]
+            ratios = [one[c] / other[c] if one[c] and other[c] else None for c in columns]
+            lines.append(row(f"{name} ÷ {base}", ratios, 2))
     return "\n".join(lines)
 
 
@@ -122,7 +124,6 @@ def main():
     parser.add_argument("--load", required=True)
     parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--key")
     parser.add_argument("--target", action="append", type=Target, required=True)
     options = parser.parse_args()
     for number in range(1, options.rounds + 1):
