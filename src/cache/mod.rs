@@ -1,8 +1,12 @@
 //! Short-lived state: answers kept for a while, and what instances share.
 
 pub mod kept;
+mod sealed;
 mod shared;
+mod subscription;
 
 pub use kept::Kept;
 pub use redis::Script;
+pub use sealed::SealedCache;
 pub use shared::{Cache, CacheError, PATIENCE};
+pub use subscription::{Heard, Subscription};

@@ -4,12 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::{
-    AsyncCommands, Client, RedisError, Script,
+    AsyncCommands, Client, ExistenceCheck, RedisError, Script, SetExpiry, SetOptions,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::Subscription;
 use crate::domain::{Health, Trouble};
 
 /// What every key of figw's starts with, so that others can use the same Redis.
@@ -20,10 +21,13 @@ const PREFIX: &str = "figw:";
 pub const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long connecting may take, in the background.
-const CONNECT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT: Duration = Duration::from_secs(2);
 
 /// How often it is made sure that Redis is there.
-const WATCH: Duration = Duration::from_secs(5);
+const WATCH: Duration = Duration::from_secs(1);
+
+/// The same while it is not: a lost connection is only made again for a command.
+const WATCH_CLOSELY: Duration = Duration::from_millis(200);
 
 /// State that instances share. Cloning shares the connection.
 #[derive(Clone, Default)]
@@ -31,9 +35,12 @@ pub struct Cache {
     redis: Option<Arc<Redis>>,
 }
 
-struct Redis {
+pub(super) struct Redis {
+    pub(super) client: Client,
     connection: ConnectionManager,
     health: Health,
+    /// Whether what others publish is heard; all is well where nobody wants to hear it.
+    hearing: Health,
 }
 
 /// Why Redis cannot be used at all.
@@ -58,8 +65,10 @@ impl Cache {
             .set_response_timeout(Some(PATIENCE))
             // Whoever asks next tries again; waiting here would only put off the return of Redis.
             .set_number_of_retries(0);
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(wrong)?;
-        Ok(Self { redis: Some(Arc::new(Redis { connection, health: Health::default() })) })
+        let connection =
+            ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(wrong)?;
+        let (health, hearing) = Default::default();
+        Ok(Self { redis: Some(Arc::new(Redis { client, connection, health, hearing })) })
     }
 
     /// Whether anything is shared.
@@ -71,7 +80,44 @@ impl Cache {
     /// Why nothing can be shared at present; `None` while Redis answers.
     #[must_use]
     pub fn trouble(&self) -> Option<Arc<Trouble>> {
-        self.redis.as_ref()?.health.trouble()
+        let redis = self.redis.as_ref()?;
+        redis.health.trouble().or_else(|| redis.hearing.trouble())
+    }
+
+    /// Takes `key` for `life` if nobody has it, and says whether that was so; `None` when Redis did not
+    /// say.
+    pub async fn claim(&self, key: &str, life: Duration) -> Option<bool> {
+        let redis = self.redis.as_ref()?;
+        let mut connection = redis.connection.clone();
+        let milliseconds = u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1);
+        let options = SetOptions::default()
+            .conditional_set(ExistenceCheck::NX)
+            .with_expiration(SetExpiry::PX(milliseconds));
+        let claim = connection.set_options(format!("{PREFIX}{key}"), "", options);
+        let claimed: Option<String> = redis.within_patience(claim).await?;
+        Some(claimed.is_some())
+    }
+
+    /// Gives `key` up.
+    pub async fn release(&self, key: &str) {
+        let Some(redis) = &self.redis else { return };
+        let mut connection = redis.connection.clone();
+        redis.within_patience(connection.del::<_, ()>(format!("{PREFIX}{key}"))).await;
+    }
+
+    /// Sends a message to all who hear `channel` now, and returns how many do; `None` when Redis did
+    /// not say.
+    pub async fn publish(&self, channel: &str, message: &[u8]) -> Option<u64> {
+        let redis = self.redis.as_ref()?;
+        let mut connection = redis.connection.clone();
+        redis.within_patience(connection.publish(format!("{PREFIX}{channel}"), message)).await
+    }
+
+    /// What is published to `channel`; `None` without Redis.
+    #[must_use]
+    pub fn subscribe(&self, channel: &str) -> Option<Subscription> {
+        let redis = self.redis.as_ref()?;
+        Some(Subscription::new(Arc::clone(redis), format!("{PREFIX}{channel}")))
     }
 
     /// What was put under `key`. Whatever goes wrong with Redis, there is just nothing.
@@ -115,11 +161,11 @@ impl Cache {
     /// when nothing is shared for a while. Runs for as long as it is polled.
     pub async fn watch(self) {
         let Some(redis) = self.redis else { return };
-        let mut ticks = tokio::time::interval(WATCH);
         loop {
-            ticks.tick().await;
             let mut connection = redis.connection.clone();
             redis.within_patience(connection.ping::<()>()).await;
+            redis.gauge();
+            tokio::time::sleep(if redis.is_well() { WATCH } else { WATCH_CLOSELY }).await;
         }
     }
 }
@@ -132,6 +178,7 @@ impl Redis {
         let error = match tokio::time::timeout(PATIENCE, answer).await {
             Ok(Ok(answer)) => {
                 if self.health.recovered() {
+                    self.gauge();
                     tracing::info!("Redis answers again");
                 }
                 return Some(answer);
@@ -141,9 +188,37 @@ impl Redis {
         };
         metrics::counter!("figw_cache_errors_total").increment(1);
         if self.health.failed(&error) {
+            self.gauge();
             tracing::warn!(error, "Redis cannot be used; this instance goes by its own memory");
         }
         None
+    }
+}
+
+impl Redis {
+    /// Notes that a subscription has begun.
+    pub(super) fn is_heard(&self) {
+        if self.hearing.recovered() {
+            self.gauge();
+            tracing::info!("messages of other instances are heard again");
+        }
+    }
+
+    fn is_well(&self) -> bool {
+        self.health.trouble().is_none() && self.hearing.trouble().is_none()
+    }
+
+    fn gauge(&self) {
+        metrics::gauge!("figw_cache_up").set(if self.is_well() { 1.0 } else { 0.0 });
+    }
+
+    /// Notes that one has ended, or could not begin.
+    pub(super) fn not_heard(&self, error: &str) {
+        metrics::counter!("figw_cache_errors_total").increment(1);
+        if self.hearing.failed(error) {
+            self.gauge();
+            tracing::warn!(error, "messages of other instances cannot be heard through Redis");
+        }
     }
 }
 

@@ -101,11 +101,3 @@ impl Services {
         }
     }
 }
-
-#[cfg(test)]
-impl Facts {
-    pub(super) fn of(introspection: Introspection, groups: &[&str]) -> Self {
-        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-        Self { introspection, groups: Groups::Of(groups) }
-    }
-}
