@@ -13,6 +13,7 @@ use std::{collections::HashSet, time::Duration};
 
 use figw::{
     backends::globus_compute::{Broker, Compute, ComputeError, ComputeOptions, Task},
+    cache::Cache,
     globus::{
         ServiceAccount,
         codec::{PyValue, task_payload},
@@ -61,6 +62,7 @@ impl Scene {
             amqp,
             gather: Duration::from_millis(5),
             requests_per_ten_seconds: limit,
+            cache: Cache::default(),
         };
         let compute = Compute::start(options).unwrap();
         Self { globus, compute, endpoints, function }

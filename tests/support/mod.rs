@@ -22,6 +22,7 @@ pub mod archiving;
 pub mod backup_site;
 pub mod backups;
 pub mod client;
+pub mod cluster_stream;
 pub mod fake;
 pub mod federation;
 pub mod fleet;

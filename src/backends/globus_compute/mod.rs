@@ -20,6 +20,7 @@ use std::{
 
 use http::StatusCode;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
@@ -33,12 +34,15 @@ use self::{
     waiting::Ticket,
 };
 use super::Presence;
-use crate::globus::{
-    GlobusError, Service, ServiceAccount, Tokens,
-    budget::Budget,
-    codec::{self, PyValue},
-    compute::{ComputeApi, NewTask, Progress, RESOURCE_SERVER, SCOPE},
-    results::Outcome,
+use crate::{
+    cache::Cache,
+    globus::{
+        GlobusError, Service, ServiceAccount, Tokens,
+        budget::Budget,
+        codec::{self, PyValue},
+        compute::{ComputeApi, NewTask, Progress, RESOURCE_SERVER, SCOPE},
+        results::Outcome,
+    },
 };
 
 /// How long one request to Globus may take.
@@ -79,7 +83,7 @@ pub enum TaskState {
 }
 
 /// Whether an endpoint is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointStatus {
     /// Whether it is online.
     pub online: bool,
@@ -220,6 +224,8 @@ pub struct ComputeOptions {
     pub gather: Duration,
     /// Requests that the service allows one client in ten seconds.
     pub requests_per_ten_seconds: u32,
+    /// Where instances tell each other what Globus says of endpoints.
+    pub cache: Cache,
 }
 
 /// Globus Compute for one gateway process: submits, and gets results back. Cloning shares it.
@@ -245,7 +251,8 @@ impl Compute {
         let auth = Service::new("Globus Auth", options.auth_url.clone(), REQUEST)?;
         let service = Service::new("Globus Compute", options.url.clone(), REQUEST)?;
         let stop = CancellationToken::new();
-        let statuses = Statuses::new(Handle::current());
+        let accounts = options.account.iter().chain(options.overrides.values());
+        let statuses = Statuses::new(Handle::current()).shared(&options.cache, accounts);
         let ways = Ways { amqp: options.amqp, window: options.gather };
         let mut lanes: HashMap<String, Arc<Lane>> = HashMap::new();
         // One lane for each account, however many endpoints demand it: the limit is the account's.

@@ -1,4 +1,6 @@
-//! Whether endpoints are there, asked once for all callers.
+//! Whether endpoints are there, asked once for all callers, and for all instances that share a Redis.
+
+mod words;
 
 use std::{
     future::Future,
@@ -9,11 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::{SignedDuration, Timestamp};
 use moka::{Expiry, future::Cache};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use self::words::{Word, Words};
 use super::{ComputeError, EndpointStatus};
+use crate::{cache, globus::ServiceAccount};
 
 /// How long a status counts, and how long a failure to have it.
 const KEPT: Duration = Duration::from_mins(1);
@@ -24,6 +29,10 @@ const AGEING: Duration = Duration::from_secs(45);
 
 /// An endpoint that got a task is starting its nodes for this long.
 const STARTING: Duration = Duration::from_mins(10);
+
+/// How often it is looked what other instances know of an endpoint without nodes: one of them may
+/// have had it start some, or have had a result from it.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Most endpoints remembered.
 const MOST: u64 = 10_000;
@@ -36,6 +45,10 @@ pub(super) struct Statuses {
     kept: Cache<Uuid, Arc<Kept>>,
     /// Endpoints that got a task a moment ago.
     triggered: Cache<Uuid, ()>,
+    /// Endpoints that other instances were asked about a moment ago.
+    looked: Cache<Uuid, ()>,
+    /// What other instances say, where there is a way to hear it.
+    words: Option<Words>,
     /// Where questions run, so that a caller who goes takes none along.
     runtime: Handle,
 }
@@ -44,6 +57,8 @@ pub(super) struct Statuses {
 struct Kept {
     answer: Answer,
     since: Instant,
+    /// Until when it is starting nodes for another instance.
+    starting_until: Option<Timestamp>,
     renewing: AtomicBool,
 }
 
@@ -66,12 +81,17 @@ impl Expiry<Uuid, Arc<Kept>> for ByOutcome {
 }
 
 impl Kept {
-    fn new(answer: Answer) -> Arc<Self> {
-        Arc::new(Self { answer, since: Instant::now(), renewing: AtomicBool::new(false) })
+    fn new(answer: Answer) -> Self {
+        Self::since(Instant::now(), answer, None)
     }
 
-    const fn life(&self) -> Duration {
-        if self.answer.is_ok() { KEPT } else { FAILURE_KEPT }
+    fn since(since: Instant, answer: Answer, starting_until: Option<Timestamp>) -> Self {
+        Self { answer, since, starting_until, renewing: AtomicBool::new(false) }
+    }
+
+    fn life(&self) -> Duration {
+        let life = if self.answer.is_ok() { KEPT } else { FAILURE_KEPT };
+        life.saturating_sub(self.since.elapsed())
     }
 
     /// Whether the one who asks this is to renew it.
@@ -79,6 +99,10 @@ impl Kept {
         self.answer.is_ok()
             && self.since.elapsed() >= AGEING
             && !self.renewing.swap(true, Ordering::Relaxed)
+    }
+
+    fn is_without_nodes(&self) -> bool {
+        self.answer.as_ref().is_ok_and(|status| status.managers == Some(0))
     }
 }
 
@@ -88,8 +112,19 @@ impl Statuses {
         Self {
             kept: Cache::builder().max_capacity(MOST).expire_after(ByOutcome).build(),
             triggered: Cache::builder().max_capacity(MOST).time_to_live(STARTING).build(),
+            looked: Cache::builder().max_capacity(MOST).time_to_live(LOOK).build(),
+            words: None,
             runtime,
         }
+    }
+
+    /// The same, shared through `cache` with instances that have the same accounts.
+    pub(super) fn shared<'a>(
+        self,
+        cache: &cache::Cache,
+        accounts: impl Iterator<Item = &'a ServiceAccount>,
+    ) -> Self {
+        Self { words: Words::new(cache, accounts), ..self }
     }
 
     /// The endpoint's status; `ask` is used when there is none, once for all who come meanwhile.
@@ -101,37 +136,80 @@ impl Statuses {
             if kept.is_to_be_renewed() {
                 self.renew(endpoint, ask());
             }
-            return kept.answer.clone();
+            return self.look_again(endpoint, kept).await.answer.clone();
         }
         let asked = async {
-            let answer = self.runtime.spawn(ask()).await;
-            Kept::new(
-                answer
-                    .unwrap_or_else(|_| Err(ComputeError::unavailable("the gateway is stopping"))),
-            )
+            let (words, ask) = (self.words.clone(), ask());
+            let asking = self.runtime.spawn(async move {
+                match words {
+                    None => Kept::new(ask.await),
+                    Some(words) => match words.find_or_ask(endpoint, ask).await {
+                        Ok(word) => word.kept(),
+                        Err(error) => Kept::new(Err(error)),
+                    },
+                }
+            });
+            let stopping = |_| Kept::new(Err(ComputeError::unavailable("the gateway is stopping")));
+            Arc::new(asking.await.unwrap_or_else(stopping))
         };
         self.kept.get_with(endpoint, asked).await.answer.clone()
     }
 
     fn renew(&self, endpoint: Uuid, ask: impl Future<Output = Answer> + Send + 'static) {
-        let kept = self.kept.clone();
+        let this = self.clone();
         self.runtime.spawn(async move {
-            let answer = ask.await;
             // A failure may be a passing one: the old status counts for its whole minute.
-            if answer.is_ok() {
-                kept.insert(endpoint, Kept::new(answer)).await;
+            let renewed = match &this.words {
+                None => ask.await.ok().map(|status| Kept::new(Ok(status))),
+                Some(words) => {
+                    let starting_until = this.starting_until(endpoint).await;
+                    words.renew(endpoint, starting_until, ask).await.map(Word::kept)
+                }
+            };
+            if let Some(renewed) = renewed {
+                this.kept.insert(endpoint, Arc::new(renewed)).await;
             }
         });
     }
 
+    /// What is known of an endpoint without nodes may have been overtaken by another instance.
+    async fn look_again(&self, endpoint: Uuid, kept: Arc<Kept>) -> Arc<Kept> {
+        let Some(words) = self.words.as_ref().filter(|_| kept.is_without_nodes()) else {
+            return kept;
+        };
+        if !self.looked.entry(endpoint).or_insert(()).await.is_fresh() {
+            return kept;
+        }
+        let Some(word) = words.find(endpoint).await.map(Word::kept) else { return kept };
+        let word = Arc::new(word);
+        self.kept.insert(endpoint, Arc::clone(&word)).await;
+        word
+    }
+
     /// The endpoint got a task: if it has no nodes, it starts some.
     pub(super) async fn triggered(&self, endpoint: Uuid) {
+        let is_first = self.triggered.get(&endpoint).await.is_none();
         self.triggered.insert(endpoint, ()).await;
+        let (Some(words), true) = (&self.words, is_first) else { return };
+        let Some(kept) = self.kept.get(&endpoint).await else { return };
+        if let (Ok(status), true) = (&kept.answer, kept.is_without_nodes()) {
+            let until = SignedDuration::try_from(STARTING)
+                .ok()
+                .and_then(|time| Timestamp::now().checked_add(time).ok());
+            self.tell(words, endpoint, Word::new(status.clone(), until));
+        }
     }
 
     /// Whether it got a task in the last ten minutes.
     pub(super) async fn is_triggered(&self, endpoint: Uuid) -> bool {
         self.triggered.get(&endpoint).await.is_some()
+            || self.starting_until(endpoint).await.is_some()
+    }
+
+    /// Until when it is starting nodes for another instance.
+    async fn starting_until(&self, endpoint: Uuid) -> Option<Timestamp> {
+        let until = self.kept.get(&endpoint).await?.starting_until;
+        until.filter(|until| *until > Timestamp::now())
     }
 
     /// A task of this endpoint returned: the nodes that it was to start are there, and a status that
@@ -140,11 +218,21 @@ impl Statuses {
         if self.triggered.contains_key(&endpoint) {
             self.triggered.invalidate(&endpoint).await;
         }
-        let without_nodes =
-            |kept: Arc<Kept>| kept.answer.as_ref().is_ok_and(|status| status.managers == Some(0));
-        if self.kept.get(&endpoint).await.is_some_and(without_nodes) {
-            self.kept.invalidate(&endpoint).await;
+        let Some(kept) = self.kept.get(&endpoint).await else { return };
+        if !kept.is_without_nodes() {
+            return;
         }
+        let Some(words) = &self.words else { return self.kept.invalidate(&endpoint).await };
+        // The others have the same old status, and nobody knows how many nodes there are.
+        let word = Word::new(EndpointStatus { online: true, managers: None }, None);
+        self.kept.insert(endpoint, Arc::new(word.clone().kept())).await;
+        self.tell(words, endpoint, word);
+    }
+
+    /// Tells other instances, without anybody waiting for it.
+    fn tell(&self, words: &Words, endpoint: Uuid, word: Word) {
+        let words = words.clone();
+        self.runtime.spawn(async move { words.tell(endpoint, &word).await });
     }
 }
 

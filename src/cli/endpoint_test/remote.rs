@@ -17,6 +17,7 @@ use crate::{
         globus_compute::inference::{self, GlobusTarget, Unanswered},
         metis::{Manifests, MetisTarget},
     },
+    cache::Cache,
     cli::Failure,
     config::Config,
     domain::{Cluster, Endpoint, Route, catalog::GlobusCompute, endpoint::Metis},
@@ -37,12 +38,13 @@ pub(super) async fn through_globus(
     config: &Config,
 ) -> Result<Outcome, Failure> {
     let target = GlobusTarget::new(settings).map_err(Failure::usage)?;
-    let compute = compute(config).map_err(anyhow::Error::new)?.ok_or_else(|| {
-        Failure::usage(
-            "the endpoint is reached through Globus Compute, but globus_compute.client_id and \
+    let compute =
+        compute(config, Cache::default()).map_err(anyhow::Error::new)?.ok_or_else(|| {
+            Failure::usage(
+                "the endpoint is reached through Globus Compute, but globus_compute.client_id and \
              client_secret are not set in the configuration",
-        )
-    })?;
+            )
+        })?;
     let deadline = Instant::now() + PATIENCE;
     let sent = inference::send(&compute, None, &target, call(route, request), deadline);
     Ok(match tokio::time::timeout_at(deadline.into(), sent).await {

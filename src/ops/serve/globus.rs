@@ -7,16 +7,18 @@ use anyhow::Context as _;
 use super::ServeError;
 use crate::{
     backends::globus_compute::{Compute, ComputeOptions},
+    cache::Cache,
     config::{Config, Credentials, ResultsBy, Secret},
     globus::ServiceAccount,
     ops::globus::{auth_address, compute_address},
 };
 
-/// Globus Compute, when a service account is configured. Its tasks run on the current runtime.
+/// Globus Compute, when a service account is configured. Its tasks run on the current runtime; what
+/// Globus says of endpoints is shared through `cache`.
 ///
 /// # Errors
 /// When its settings or secrets cannot be used.
-pub fn compute(config: &Config) -> Result<Option<Compute>, ServeError> {
+pub fn compute(config: &Config, cache: Cache) -> Result<Option<Compute>, ServeError> {
     let settings = &config.globus_compute;
     let account = match (&settings.client_id, &settings.client_secret) {
         (Some(id), Some(secret)) => Some(account(id, secret)?),
@@ -41,6 +43,7 @@ pub fn compute(config: &Config) -> Result<Option<Compute>, ServeError> {
         amqp: settings.results == ResultsBy::Amqp,
         gather: settings.coalesce,
         requests_per_ten_seconds: settings.requests_per_ten_seconds,
+        cache,
     };
     Ok(Some(Compute::start(options).context("cannot set up Globus Compute")?))
 }

@@ -122,7 +122,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     make_state_dir(&config.server.state_dir)?;
     let staging = staging::area(&config)?;
     let writer = RowWriter::start(Arc::clone(&store), writer_options(&config, &instance));
-    let compute = globus::compute(&config)?;
+    let compute = globus::compute(&config, cache.clone())?;
     let readiness = Readiness::new(instance, Arc::clone(&catalog), writer.clone())
         .with_grace(config.server.drain_grace)
         .with_replicas(reader.clone())
