@@ -123,8 +123,9 @@ fn database_place(url: &str) -> Option<(String, u16, String)> {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
-    /// `redis://HOST:PORT/DB`, or `rediss://…` for TLS. Without it each instance keeps its own
-    /// state in memory.
+    /// `redis://HOST:PORT/DB`, or `rediss://…` for TLS. Its user needs the keys and the channels
+    /// `figw:*`. Without it each instance keeps its own state in memory, and posts of functions on
+    /// clusters must come to the instance that has called them.
     pub redis_url: Option<SecretUrl>,
 }
 

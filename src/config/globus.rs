@@ -135,12 +135,13 @@ pub struct GlobusCompute {
     /// Globus Compute's address, where it is not `https://compute.api.globus.org`.
     pub url: Option<HttpUrl>,
     /// This gateway's address as the compute nodes reach it, for their streamed answers, without a
-    /// path. Of several instances each needs one that leads to itself. Without it, endpoints on
-    /// Globus Compute answer whole only.
+    /// path. Of several instances each needs one that leads to itself, unless they share
+    /// `cache.redis_url`: then it may lead to any of them. Without it, endpoints on Globus Compute
+    /// answer whole only.
     pub streaming_public_url: Option<HttpUrl>,
     /// Secret that compute nodes show when they send streamed answers; their functions read it from
     /// the environment variable `INTERNAL_STREAMING_SECRET`. At least 16 characters, such as `openssl
-    /// rand -hex 32` makes.
+    /// rand -hex 32` makes. Instances pass streams on to each other under it: all need the same.
     pub streaming_secret: Option<Secret>,
     /// Other service accounts, by the id of the compute endpoint that demands them.
     pub credentials_overrides: BTreeMap<String, Credentials>,

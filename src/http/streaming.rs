@@ -82,7 +82,7 @@ async fn answer<B: Buf>(
         Err(refusal) => said(refusal),
         Ok(token) => {
             match body::collect(body.as_mut(), headers, kind.longest(), LONGEST_PAUSE).await {
-                Ok(bytes) => match hub.post(kind, token, &bytes) {
+                Ok(bytes) => match hub.deliver(kind, token, bytes).await {
                     Ok(task) => return (StatusCode::OK, received(kind, task)),
                     Err(refusal) => said(refusal),
                 },
@@ -155,6 +155,8 @@ fn word(status: StatusCode) -> &'static str {
         401 => "401",
         403 => "403",
         413 => "413",
+        503 => "503",
+        504 => "504",
         _ => "other",
     }
 }

@@ -8,35 +8,61 @@
 //! The function posts in order, waits for each answer, and repeats nothing; a post has no number. So
 //! what comes is taken in its order until the first `done` or `error`, or until the caller has hung
 //! up, and everything after that is refused like a post for a stream that never was.
+//!
+//! A post may come to another instance than the one that holds the stream, or to the process that has
+//! taken over from it. The task id names the holder; [`StreamHub::deliver`] asks it, and passes its
+//! answer back.
 
+mod channel;
 mod framer;
+mod holding;
 mod inbox;
+mod instance;
+mod passing;
+mod post;
+mod question;
+mod seal;
+mod socket;
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    path::Path,
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::StatusCode;
+use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::cache::Cache;
 use inbox::Stream;
 pub use inbox::{End, Inbox, MOST_WAITING, Piece};
+use instance::Instance;
+use passing::{Errand, Passing};
+use post::Post;
+pub use post::{PostKind, PostRefusal};
+use question::{Question, Word};
+use seal::Seal;
+use socket::Standing;
 
 /// Random bytes in the token of a stream.
 const RANDOM_BYTES: usize = 32;
 
 /// Parts of the table of streams, so that posts seldom wait for each other.
 const SHARDS: usize = 16;
+
+/// Answers to other instances that are remembered, for when they ask again.
+const MOST_ANSWERED: u64 = 4096;
+
+/// How long. Nobody asks again after [`passing::patience`].
+const ANSWERED: Duration = Duration::from_secs(15);
 
 /// The open streams of this process. Cloning shares them.
 #[derive(Clone)]
@@ -48,7 +74,20 @@ struct Inner {
     /// SHA-256 of the secret, so that comparing takes the same time for every length.
     secret: [u8; 32],
     address: Address,
+    me: Instance,
     shards: [RwLock<HashMap<Uuid, Arc<Stream>>>; SHARDS],
+    seal: Arc<Seal>,
+    /// What other instances were answered, by whom and which question.
+    answered: moka::sync::Cache<(Instance, u64), u8>,
+    /// The ways to other instances, once there are any.
+    passing: OnceLock<Arc<Passing>>,
+}
+
+/// The ways to and from other instances, for as long as it is kept.
+#[derive(Debug)]
+#[must_use = "neighbours find no way here without it"]
+pub struct Connected {
+    _standing: Option<Standing>,
 }
 
 impl fmt::Debug for StreamHub {
@@ -77,102 +116,6 @@ pub struct StreamTicket {
     pub token: SecretString,
 }
 
-/// The three kinds of posts, by the last part of their path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PostKind {
-    /// Lines of the model's stream.
-    Data,
-    /// The function has failed.
-    Error,
-    /// The function has sent everything.
-    Done,
-}
-
-impl PostKind {
-    /// The kind with this last part of the path.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Data, Self::Error, Self::Done].into_iter().find(|kind| kind.as_str() == name)
-    }
-
-    /// The last part of the path.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Data => "data",
-            Self::Error => "error",
-            Self::Done => "done",
-        }
-    }
-
-    /// The longest body, in bytes: FIRST's limits.
-    #[must_use]
-    pub const fn longest(self) -> usize {
-        match self {
-            Self::Data => 150_000,
-            Self::Error | Self::Done => 15_000,
-        }
-    }
-}
-
-/// Why a post is refused, in the order in which it is checked (FIRST's, with its status codes).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PostRefusal {
-    /// The body is longer than [`PostKind::longest`].
-    #[error("Request too large")]
-    TooLarge,
-    /// The secret that all functions share is wrong or missing.
-    #[error("Unauthorized: the X-Internal-Secret header is not this gateway's streaming_secret")]
-    WrongSecret,
-    /// There is no token.
-    #[error("Unauthorized: no X-Stream-Task-Token header")]
-    NoToken,
-    /// The body is not a JSON object.
-    #[error("Invalid JSON")]
-    InvalidJson,
-    /// The body names no stream.
-    #[error("Missing task_id")]
-    NoTask,
-    /// What names the stream is no UUID.
-    #[error("Invalid task_id: not a UUID")]
-    MalformedTask,
-    /// The stream is not open, or the token is another's.
-    #[error("Invalid task_id or task token: no stream is open for them")]
-    NoStream,
-    /// A data post without text in `data`.
-    #[error("Missing data: not a text")]
-    NoData,
-    /// An error post without `error`.
-    #[error("Missing error")]
-    NoError,
-}
-
-impl PostRefusal {
-    /// The HTTP status.
-    #[must_use]
-    pub const fn status(self) -> StatusCode {
-        match self {
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::WrongSecret | Self::NoToken => StatusCode::UNAUTHORIZED,
-            Self::MalformedTask | Self::NoStream => StatusCode::FORBIDDEN,
-            Self::InvalidJson | Self::NoTask | Self::NoData | Self::NoError => {
-                StatusCode::BAD_REQUEST
-            }
-        }
-    }
-}
-
-/// The body of a post. What is not needed yet stays unread.
-#[derive(Deserialize)]
-struct Post<'a> {
-    #[serde(borrow)]
-    task_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
 impl StreamHub {
     /// No stream is open yet. Functions show `secret`, and reach this gateway at `url`, of which
     /// scheme, host and port are used.
@@ -184,8 +127,31 @@ impl StreamHub {
             return Err(format!("{url} has no host or no port"));
         };
         let address = Address { protocol: url.scheme().to_owned(), host: host.to_owned(), port };
-        let secret = Sha256::digest(secret.expose_secret()).into();
-        Ok(Self { inner: Arc::new(Inner { secret, address, shards: Default::default() }) })
+        let seal = Seal::new(secret).ok_or("the streaming secret cannot be used")?;
+        let inner = Inner {
+            secret: Sha256::digest(secret.expose_secret()).into(),
+            address,
+            me: Instance::new(),
+            shards: Default::default(),
+            seal: Arc::new(seal),
+            answered: moka::sync::Cache::builder()
+                .max_capacity(MOST_ANSWERED)
+                .time_to_live(ANSWERED)
+                .build(),
+            passing: OnceLock::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Opens the ways to and from other instances: sockets in `state_dir` for processes that share
+    /// it, one taking over from the other, and `cache` for all that share a Redis. What has to be
+    /// done for them runs on the current runtime.
+    pub async fn connect(&self, state_dir: &Path, cache: &Cache) -> Connected {
+        let passing = Passing::new(self, state_dir, cache);
+        let standing = passing.stand(self).await;
+        // It is done once, at the start.
+        let _ = self.inner.passing.set(passing);
+        Connected { _standing: standing }
     }
 
     /// Where functions send their posts.
@@ -211,12 +177,12 @@ impl StreamHub {
         let mut random = Zeroizing::new([0; RANDOM_BYTES]);
         getrandom::fill(random.as_mut_slice())?;
         let token = SecretString::from(URL_SAFE_NO_PAD.encode(random.as_slice()));
-        let task = Uuid::new_v4();
+        let task = self.inner.me.new_task();
         let stream = Arc::new(Stream::new(token.clone()));
         let mut shard = self.shard(task).write().unwrap_or_else(PoisonError::into_inner);
         shard.insert(task, Arc::clone(&stream));
         drop(shard);
-        let inbox = Inbox { hub: self.clone(), task, stream };
+        let inbox = Inbox { hub: self.clone(), task, stream, outages: self.outages() };
         Ok((StreamTicket { task, token }, inbox))
     }
 
@@ -237,23 +203,48 @@ impl StreamHub {
     /// # Errors
     /// Why it changes nothing.
     pub fn post(&self, kind: PostKind, token: &[u8], body: &[u8]) -> Result<Uuid, PostRefusal> {
-        if body.len() > kind.longest() {
-            return Err(PostRefusal::TooLarge);
-        }
-        let post: Post<'_> = serde_json::from_slice(body).map_err(|_| PostRefusal::InvalidJson)?;
-        let task = text(post.task_id).filter(|id| !id.is_empty()).ok_or(PostRefusal::NoTask)?;
-        let task = Uuid::try_parse(&task).map_err(|_| PostRefusal::MalformedTask)?;
-        let stream = self.find(task, token).ok_or(PostRefusal::NoStream)?;
-        let is_open = match kind {
-            PostKind::Data => stream.push(&text(post.data).ok_or(PostRefusal::NoData)?),
-            PostKind::Error => {
-                let error = post.error.ok_or(PostRefusal::NoError)?;
-                let error = text(Some(error)).unwrap_or_else(|| error.get().to_owned());
-                stream.end(End::Failed(error))
-            }
-            PostKind::Done => stream.end(End::Done),
+        self.take(kind, token, &Post::read(kind, body)?)
+    }
+
+    /// As [`Self::post`]; when another instance holds the stream, it is asked, and what it answers is
+    /// returned.
+    ///
+    /// # Errors
+    /// Why the post changes nothing; [`PostRefusal::Unreachable`] when it may have.
+    pub async fn deliver(
+        &self,
+        kind: PostKind,
+        token: &[u8],
+        body: Bytes,
+    ) -> Result<Uuid, PostRefusal> {
+        let post = Post::read(kind, &body)?;
+        let task = post.task;
+        let holder = Instance::of(task).filter(|holder| *holder != self.inner.me);
+        let (Some(holder), Some(passing)) = (holder, self.inner.passing.get()) else {
+            return self.take(kind, token, &post);
         };
-        if is_open { Ok(task) } else { Err(PostRefusal::NoStream) }
+        if token.len() > Question::LONGEST_TOKEN {
+            return Err(PostRefusal::NoStream);
+        }
+        let word = Word::Post(kind);
+        passing.pass_on(Errand { holder, task, word, token: token.to_vec(), body }).await?;
+        Ok(task)
+    }
+
+    fn take(&self, kind: PostKind, token: &[u8], post: &Post<'_>) -> Result<Uuid, PostRefusal> {
+        let stream = self.find(post.task, token).ok_or(PostRefusal::NoStream)?;
+        give(&stream, kind, post)?;
+        Ok(post.task)
+    }
+
+    /// How often other instances' posts have had no way here, so far.
+    fn outages(&self) -> u64 {
+        self.inner.passing.get().map_or(0, |passing| passing.outages())
+    }
+
+    /// Whether they have none at present.
+    fn is_cut_off(&self) -> bool {
+        self.inner.passing.get().is_some_and(|passing| passing.is_cut_off())
     }
 
     fn find(&self, task: Uuid, token: &[u8]) -> Option<Arc<Stream>> {
@@ -275,9 +266,14 @@ impl StreamHub {
     }
 }
 
-/// The text of a JSON string.
-fn text(value: Option<&RawValue>) -> Option<String> {
-    serde_json::from_str(value?.get()).ok()
+/// Gives a post to its stream.
+fn give(stream: &Stream, kind: PostKind, post: &Post<'_>) -> Result<(), PostRefusal> {
+    let is_open = match kind {
+        PostKind::Data => stream.push(&post.data()?),
+        PostKind::Error => stream.end(End::Failed(post.error()?)),
+        PostKind::Done => stream.end(End::Done),
+    };
+    if is_open { Ok(()) } else { Err(PostRefusal::NoStream) }
 }
 
 #[cfg(test)]

@@ -121,6 +121,8 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let instance = instance_name(&config);
     make_state_dir(&config.server.state_dir)?;
     let staging = staging::area(&config)?;
+    // Before the first stream is opened, so that its posts find their way from anywhere.
+    let _streams_connected = streams::connect(streams.as_ref(), &config, &cache).await;
     let writer = RowWriter::start(Arc::clone(&store), writer_options(&config, &instance));
     let compute = globus::compute(&config, cache.clone())?;
     let readiness = Readiness::new(instance, Arc::clone(&catalog), writer.clone())

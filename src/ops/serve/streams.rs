@@ -3,7 +3,11 @@
 use secrecy::ExposeSecret;
 
 use super::ServeError;
-use crate::{backends::globus_compute::streams::StreamHub, config::Config};
+use crate::{
+    backends::globus_compute::streams::{Connected, StreamHub},
+    cache::Cache,
+    config::Config,
+};
 
 /// Where functions on clusters post their streams, when that is configured.
 pub(super) fn hub(config: &Config) -> Result<Option<StreamHub>, ServeError> {
@@ -23,6 +27,15 @@ pub(super) fn hub(config: &Config) -> Result<Option<StreamHub>, ServeError> {
         ServeError::Configuration(format!("globus_compute.streaming_public_url: {complaint}"))
     })?;
     Ok(Some(hub))
+}
+
+/// Opens the ways between the instances, for as long as what is returned is kept.
+pub(super) async fn connect(
+    hub: Option<&StreamHub>,
+    config: &Config,
+    cache: &Cache,
+) -> Option<Connected> {
+    Some(hub?.connect(&config.server.state_dir, cache).await)
 }
 
 /// Whether a streaming secret is short, or the one in FIRST's public source.

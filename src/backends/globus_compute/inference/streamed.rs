@@ -33,6 +33,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Most characters of a function's failure that go into the log.
 const LONGEST_IN_LOG: usize = 4000;
 
+/// How long the task may take to say how much it has sent, where posts may have been lost.
+const PROOF: Duration = Duration::from_secs(10);
+
 type Outcome = Result<PyValue, ComputeError>;
 
 /// A streamed answer, still coming.
@@ -44,6 +47,8 @@ pub(super) struct StreamedAnswer {
     route: Route,
     /// How long posts may still be on their way when their task has ended.
     grace: Duration,
+    /// Until when a stream that is said to be done, but may have a gap, waits for its task.
+    proof: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
 
@@ -96,7 +101,7 @@ impl StreamedAnswer {
         grace: Duration,
     ) -> Self {
         let task = TaskState::Running(SyncWrapper::new(result));
-        Self { inbox, task, first: None, route, grace, ended: false }
+        Self { inbox, task, first: None, route, grace, proof: None, ended: false }
     }
 
     /// Waits for the first events, so that a failure before them can still have its own status.
@@ -112,8 +117,12 @@ impl StreamedAnswer {
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
-            if let Poll::Ready(piece) = self.inbox.poll_piece(cx) {
-                return Poll::Ready(piece.into());
+            match self.inbox.poll_piece(cx) {
+                Poll::Ready(Piece::End(End::Done)) if self.inbox.is_in_doubt() => {
+                    return self.poll_proof(cx);
+                }
+                Poll::Ready(piece) => return Poll::Ready(piece.into()),
+                Poll::Pending => {}
             }
             match &mut self.task {
                 TaskState::Unknown => return Poll::Pending,
@@ -133,6 +142,30 @@ impl StreamedAnswer {
                 }
             }
         }
+    }
+
+    /// The function says that it is done, while posts to other instances may have been lost: what it
+    /// returns tells how many lines there were. Where that cannot be had, its word counts.
+    fn poll_proof(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let expected = match &mut self.task {
+            TaskState::Unknown => None,
+            TaskState::Returned(summary, _) => summary.total_chunks,
+            TaskState::Running(result) => {
+                let proof = self.proof.get_or_insert_with(|| Box::pin(tokio::time::sleep(PROOF)));
+                match result.get_mut().as_mut().poll(cx) {
+                    Poll::Ready(Ok(value)) => Summary::of(value).total_chunks,
+                    Poll::Ready(Err(_)) => None,
+                    Poll::Pending => {
+                        ready!(proof.as_mut().poll(cx));
+                        None
+                    }
+                }
+            }
+        };
+        Poll::Ready(match expected {
+            Some(expected) if self.inbox.lines() < expected => Step::Failed(Failure::Lost),
+            _ => Step::End,
+        })
     }
 
     fn task_ended(&self, outcome: Outcome) -> Result<TaskState, Failure> {
@@ -196,6 +229,7 @@ impl From<Piece> for Step {
             Piece::End(End::Done) => Self::End,
             Piece::End(End::Failed(text)) => Self::Failed(Failure::Function(text)),
             Piece::End(End::Overrun) => Self::Failed(Failure::Overrun),
+            Piece::End(End::Lost) => Self::Failed(Failure::Lost),
         }
     }
 }
@@ -219,8 +253,8 @@ impl Summary {
             lines,
             expected,
             "lines of a stream did not reach this gateway; if none ever do, check that compute \
-             nodes reach globus_compute.streaming_public_url, that it leads to this very instance, \
-             and that they have the same streaming_secret"
+             nodes reach globus_compute.streaming_public_url, that it leads to this instance or to \
+             one with the same cache.redis_url, and that all have the same streaming_secret"
         );
         Step::Failed(Failure::Lost)
     }

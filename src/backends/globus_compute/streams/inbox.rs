@@ -11,7 +11,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{StreamHub, framer::Framer};
+use super::{StreamHub, framer::Framer, instance::Instance};
 
 /// Most bytes that wait for a caller who reads slowly. The function on the cluster does not wait for
 /// anybody, so a stream that has fallen behind this far cannot be completed.
@@ -38,6 +38,8 @@ pub enum End {
     Failed(String),
     /// More than [`MOST_WAITING`] bytes waited to be read.
     Overrun,
+    /// An instance that got a post could not pass it on.
+    Lost,
 }
 
 /// One open stream, as the hub knows it.
@@ -54,6 +56,8 @@ struct State {
     lines: u64,
     end: Option<End>,
     reader: Option<Waker>,
+    /// The last number of each instance that has passed posts on.
+    heard: Vec<(Instance, u64)>,
 }
 
 impl fmt::Debug for Stream {
@@ -69,6 +73,18 @@ impl Stream {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a question of another instance; false when it is not newer than the last one. A function
+    /// waits for each answer, so older questions are repeated by somebody who has recorded them.
+    pub(super) fn hear(&self, asker: Instance, number: u64) -> bool {
+        let mut state = self.state();
+        match state.heard.iter_mut().find(|(known, _)| *known == asker) {
+            Some((_, last)) if *last >= number => return false,
+            Some((_, last)) => *last = number,
+            None => state.heard.push((asker, number)),
+        }
+        true
     }
 
     /// Takes lines of the model's stream; false when the stream has ended.
@@ -120,6 +136,8 @@ pub struct Inbox {
     pub(super) hub: StreamHub,
     pub(super) task: Uuid,
     pub(super) stream: Arc<Stream>,
+    /// How often posts could not be passed on before this stream was opened.
+    pub(super) outages: u64,
 }
 
 impl Inbox {
@@ -138,6 +156,12 @@ impl Inbox {
             reader => *reader = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// Whether posts that reached other instances may have been lost on the way here.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.hub.is_cut_off() || self.hub.outages() != self.outages
     }
 
     /// How many lines of the model's stream have come so far.
