@@ -77,6 +77,70 @@ async fn a_stream_is_whole_wherever_its_posts_come_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_streams_at_once_do_not_get_in_each_other_s_way() {
+    const STREAMS: usize = 60;
+    let fleet = Fleet::of(3);
+    let mut streams = Vec::new();
+    for number in 0..STREAMS {
+        streams.push(Stream::open(&fleet.globus, &fleet.gateways[number % 3]).await);
+    }
+    let functions = streams.into_iter().enumerate().map(async |(number, stream)| {
+        let (mut texts, mut elsewhere) = (Vec::new(), Vec::new());
+        for piece in 0..30 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let text = format!("{number}-{piece} ");
+            let at = (number * 7 + piece * 5) % 3;
+            let took = stream.says(&fleet.gateways[at], &text).await;
+            if at != number % 3 {
+                elsewhere.push(took);
+            }
+            texts.push(text);
+        }
+        assert_eq!(stream.done(&fleet.gateways[(number + 1) % 3]).await.status, 200);
+        assert_eq!(stream.read().await.ok().text(), whole(&texts));
+        elsewhere
+    });
+    let elsewhere = futures_util::future::join_all(functions).await.concat();
+    let (median, p99) = median(elsewhere);
+    println!("a post elsewhere among {STREAMS} streams: median {median:?}, p99 {p99:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_redis_hangs_nothing_comes_out_of_order_and_no_gap_is_hidden() {
+    for stall in [500, 1800, 4000].map(Duration::from_millis) {
+        let fleet = Fleet::of(2);
+        let stream = fleet.open().await;
+        stream.says(&fleet.gateways[1], "one ").await;
+        fleet.redis.signal("STOP");
+        let goes_on = async {
+            tokio::time::sleep(stall).await;
+            fleet.redis.signal("CONT");
+        };
+        let posts = async {
+            let second = stream.say(&fleet.gateways[1], "two ").await.status;
+            assert_eq!(stream.say(&fleet.gateways[0], "three ").await.status, 200);
+            second
+        };
+        let (second, ()) = tokio::join!(posts, goes_on);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        if second == 200 {
+            assert_eq!(stream.done(&fleet.gateways[1]).await.status, 200);
+            let texts = ["one ", "two ", "three "].map(str::to_owned);
+            assert_eq!(stream.read().await.ok().text(), whole(&texts), "{stall:?}");
+        } else {
+            assert_eq!(second, 504, "{stall:?}");
+            assert_eq!(stream.done(&fleet.gateways[0]).await.status, 403, "it has ended by itself");
+            let answer = stream.read().await;
+            assert!(answer.text().contains("lost on its way"), "{}", answer.text());
+            assert!(!answer.text().contains("[DONE]"), "{}", answer.text());
+            let (said, _) = answer.text().split_once("lost on its way").unwrap();
+            assert!(said.find("three").is_some() && !said.contains("two"), "{said}");
+        }
+        assert_eq!(second == 200, stall < Duration::from_secs(1), "{stall:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_s_own_posts_cost_no_redis() {
     let fleet = Fleet::of(1);
     let stream = fleet.open().await;
@@ -116,7 +180,7 @@ async fn what_ends_a_stream_elsewhere_ends_it_for_everybody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_post_elsewhere_is_refused_as_it_would_be_here() {
     let fleet = Fleet::of(2);
-    let (stream, foreign) = (fleet.open().await, fleet.open().await);
+    let (stream, mut foreign) = (fleet.open().await, fleet.open().await);
     let named = |body: Value| {
         let mut body = body;
         body["task_id"] = stream.task.clone().into();
@@ -146,6 +210,7 @@ async fn a_post_elsewhere_is_refused_as_it_would_be_here() {
     stream.says(&fleet.gateways[1], "fine").await;
     stream.done(&fleet.gateways[1]).await;
     assert_eq!(stream.read().await.ok().text(), whole(&["fine".to_owned()]));
+    foreign.hang_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,8 +8,10 @@ use tokio::time::{sleep, timeout};
 
 use super::shared::{CONNECT, Redis};
 
-/// How often it is made sure that the connection is there, and how long that may take.
-const PULSE: Duration = Duration::from_secs(1);
+/// How often it is made sure that the connection is there, and how long that may take. Together it is
+/// less than anybody waits for an answer that comes this way, so that a gap is known here first.
+const PULSE: Duration = Duration::from_millis(500);
+const PULSE_PATIENCE: Duration = Duration::from_millis(700);
 
 /// Pauses between attempts to connect.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -71,7 +73,7 @@ impl Subscription {
         let pulse = async {
             loop {
                 sleep(PULSE).await;
-                match timeout(PULSE, sink.ping::<redis::Value>()).await {
+                match timeout(PULSE_PATIENCE, sink.ping::<redis::Value>()).await {
                     Ok(Ok(_)) => {}
                     Ok(Err(error)) => return error.to_string(),
                     Err(_) => return "the subscription gives no sign of life".to_owned(),

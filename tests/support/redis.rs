@@ -54,6 +54,13 @@ impl Redis {
         }
     }
 
+    /// Sends the server a signal, such as `STOP` and `CONT`.
+    pub fn signal(&self, name: &str) {
+        let id = self.server.as_ref().expect("Redis runs").id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status();
+        assert!(sent.expect("kill runs").success(), "Redis is there to be sent {name}");
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
