@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use redis::Commands as _;
+use serde_json::json;
 use support::{
     client::Caller,
     cluster_stream::{ENDPOINT, FUNCTION, MODEL, all_are, globus, plan},
@@ -16,6 +17,7 @@ use support::{
     redis::Redis,
     requests::chat,
 };
+use uuid::Uuid;
 
 const STATUS: &str = "GET /v2/endpoints/{id}/status";
 const CHAT: &str = "chat/completions";
@@ -52,10 +54,39 @@ async fn three_instances_ask_once() {
     assert_eq!(globus.count(Service::Compute, STATUS), 1);
     assert_eq!(ask_all(&gateways).await, [200; 3]);
     assert_eq!(globus.count(Service::Compute, STATUS), 1);
-    let keys: Vec<String> = redis.connection().keys("figw:endpoint-1:*").unwrap();
-    assert_eq!(keys.len(), 1, "nobody is left asking: {keys:?}");
+    let keys: Vec<String> = redis.connection().keys("figw:answer-1:*").unwrap();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    let asking: Vec<String> = redis.connection().keys("figw:turn-1:*").unwrap();
+    assert!(asking.is_empty(), "nobody is left asking: {asking:?}");
     let life: i64 = redis.connection().pttl(&keys[0]).unwrap();
     assert!((1..=60_000).contains(&life), "{life} ms");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_instances_list_a_cluster_s_jobs_with_one_task() {
+    let (globus, redis) = (globus(), Redis::start_new());
+    let [qstat_endpoint, qstat] = [11, 12].map(Uuid::from_u128);
+    globus.endpoint(qstat_endpoint, Endpoint::ONLINE);
+    let told = json!({"running": [], "queued": [], "cluster_status": {"free_nodes": 4}});
+    let text = told.to_string();
+    let tells = Function::new(move |_| Outcome::Returns(text.clone().into()));
+    globus.function(qstat, tells.taking(Duration::from_millis(500)));
+    let config = json!({"qstat_endpoint_uuid": qstat_endpoint, "qstat_function_uuid": qstat});
+    let gateways: Vec<_> = (0..3)
+        .map(|_| {
+            let cluster = FakeGlobus::cluster_entry("polaris", &config);
+            let model = FakeGlobus::endpoint_entry("polaris", "m", ENDPOINT, FUNCTION);
+            plan(&globus, Some(&redis)).entries([cluster, model]).start()
+        })
+        .collect();
+    all_are(&gateways, "ok");
+    let list = async |gateway| {
+        let jobs = Caller::of(gateway).get("/resource_server/polaris/jobs").await.ok().json();
+        assert_eq!(jobs["cluster_status"], told["cluster_status"]);
+    };
+    join_all(gateways.iter().map(list)).await;
+    join_all(gateways.iter().map(list)).await;
+    assert_eq!(globus.submitted().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,7 +155,7 @@ async fn what_somebody_else_has_written_to_redis_is_not_believed() {
     all_are(&gateways, "ok");
     assert_eq!(ask_all(&gateways[..1]).await, [200]);
     let mut connection = redis.connection();
-    let keys: Vec<String> = connection.keys("figw:endpoint-1:*").unwrap();
+    let keys: Vec<String> = connection.keys("figw:answer-1:*").unwrap();
     let value: String = connection.get(&keys[0]).unwrap();
     assert!(value.contains(r#"\"online\":true"#), "{value}");
     let () = connection.set(&keys[0], value.replace("true", "false")).unwrap();

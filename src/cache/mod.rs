@@ -1,10 +1,12 @@
 //! Short-lived state: answers kept for a while, and what instances share.
 
+mod answers;
 pub mod kept;
 mod sealed;
 mod shared;
 mod subscription;
 
+pub use answers::{Answers, Lives, Told};
 pub use kept::Kept;
 pub use redis::Script;
 pub use sealed::SealedCache;

@@ -1,6 +1,7 @@
 //! Functions on clusters through Globus Compute.
 
 mod amqp;
+mod answers;
 mod early;
 mod gather;
 mod health;
@@ -35,7 +36,7 @@ use self::{
 };
 use super::Presence;
 use crate::{
-    cache::Cache,
+    cache::{Answers, Cache},
     globus::{
         GlobusError, Service, ServiceAccount, Tokens,
         budget::Budget,
@@ -237,6 +238,7 @@ pub struct Compute {
 #[derive(Debug)]
 struct Inner {
     statuses: Statuses,
+    answers: Option<Answers>,
     default: Option<Arc<Lane>>,
     overrides: HashMap<Uuid, Arc<Lane>>,
     _stop: DropGuard,
@@ -252,7 +254,8 @@ impl Compute {
         let service = Service::new("Globus Compute", options.url.clone(), REQUEST)?;
         let stop = CancellationToken::new();
         let accounts = options.account.iter().chain(options.overrides.values());
-        let statuses = Statuses::new(Handle::current()).shared(&options.cache, accounts);
+        let answers = answers::shared_by(&options.cache, accounts);
+        let statuses = Statuses::new(Handle::current()).shared(answers.clone());
         let ways = Ways { amqp: options.amqp, window: options.gather };
         let mut lanes: HashMap<String, Arc<Lane>> = HashMap::new();
         // One lane for each account, however many endpoints demand it: the limit is the account's.
@@ -269,7 +272,7 @@ impl Compute {
         let default = options.account.map(&mut lane);
         let overrides =
             options.overrides.into_iter().map(|(id, account)| (id, lane(account))).collect();
-        let inner = Inner { statuses, default, overrides, _stop: stop.drop_guard() };
+        let inner = Inner { statuses, answers, default, overrides, _stop: stop.drop_guard() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -370,6 +373,12 @@ impl Compute {
             });
         }
         Ok(states)
+    }
+
+    /// Where answers from clusters are shared with other instances; `None` where nothing is.
+    #[must_use]
+    pub fn answers(&self) -> Option<&Answers> {
+        self.inner.answers.as_ref()
     }
 
     /// How things stand, for each service account.

@@ -1,7 +1,5 @@
 //! Whether endpoints are there, asked once for all callers, and for all instances that share a Redis.
 
-mod words;
-
 use std::{
     future::Future,
     sync::{
@@ -13,12 +11,12 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use moka::{Expiry, future::Cache};
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use self::words::{Word, Words};
 use super::{ComputeError, EndpointStatus};
-use crate::{cache, globus::ServiceAccount};
+use crate::cache::{Answers, Lives, Told};
 
 /// How long a status counts, and how long a failure to have it.
 const KEPT: Duration = Duration::from_mins(1);
@@ -29,6 +27,11 @@ const AGEING: Duration = Duration::from_secs(45);
 
 /// An endpoint that got a task is starting its nodes for this long.
 const STARTING: Duration = Duration::from_mins(10);
+
+/// How long an instance may take to ask before the others ask, too.
+const ASKING: Duration = Duration::from_secs(5);
+
+const LIVES: Lives = Lives { answer: KEPT, asking: ASKING };
 
 /// How often it is looked what other instances know of an endpoint without nodes: one of them may
 /// have had it start some, or have had a result from it.
@@ -48,7 +51,7 @@ pub(super) struct Statuses {
     /// Endpoints that other instances were asked about a moment ago.
     looked: Cache<Uuid, ()>,
     /// What other instances say, where there is a way to hear it.
-    words: Option<Words>,
+    others: Option<Answers>,
     /// Where questions run, so that a caller who goes takes none along.
     runtime: Handle,
 }
@@ -60,6 +63,14 @@ struct Kept {
     /// Until when it is starting nodes for another instance.
     starting_until: Option<Timestamp>,
     renewing: AtomicBool,
+}
+
+/// What instances tell each other of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Word {
+    status: EndpointStatus,
+    /// Until when it is starting nodes, if it is.
+    starting_until: Option<Timestamp>,
 }
 
 struct ByOutcome;
@@ -77,6 +88,15 @@ impl Expiry<Uuid, Arc<Kept>> for ByOutcome {
         _: Option<Duration>,
     ) -> Option<Duration> {
         Some(kept.life())
+    }
+}
+
+impl From<Told<Word>> for Kept {
+    /// With the age that it has.
+    fn from(told: Told<Word>) -> Self {
+        let now = Instant::now();
+        let since = now.checked_sub(told.age()).unwrap_or(now);
+        Self::since(since, Ok(told.value.status), told.value.starting_until)
     }
 }
 
@@ -113,18 +133,14 @@ impl Statuses {
             kept: Cache::builder().max_capacity(MOST).expire_after(ByOutcome).build(),
             triggered: Cache::builder().max_capacity(MOST).time_to_live(STARTING).build(),
             looked: Cache::builder().max_capacity(MOST).time_to_live(LOOK).build(),
-            words: None,
+            others: None,
             runtime,
         }
     }
 
-    /// The same, shared through `cache` with instances that have the same accounts.
-    pub(super) fn shared<'a>(
-        self,
-        cache: &cache::Cache,
-        accounts: impl Iterator<Item = &'a ServiceAccount>,
-    ) -> Self {
-        Self { words: Words::new(cache, accounts), ..self }
+    /// The same, shared with other instances.
+    pub(super) fn shared(self, others: Option<Answers>) -> Self {
+        Self { others, ..self }
     }
 
     /// The endpoint's status; `ask` is used when there is none, once for all who come meanwhile.
@@ -139,15 +155,12 @@ impl Statuses {
             return self.look_again(endpoint, kept).await.answer.clone();
         }
         let asked = async {
-            let (words, ask) = (self.words.clone(), ask());
+            let (others, ask) = (self.others.clone(), ask());
             let asking = self.runtime.spawn(async move {
-                match words {
-                    None => Kept::new(ask.await),
-                    Some(words) => match words.find_or_ask(endpoint, ask).await {
-                        Ok(word) => word.kept(),
-                        Err(error) => Kept::new(Err(error)),
-                    },
-                }
+                let Some(others) = others else { return Kept::new(ask.await) };
+                let ask = word(ask, None);
+                let told = others.find_or_ask(&key(endpoint), LIVES, ask).await;
+                told.map_or_else(|error| Kept::new(Err(error)), Kept::from)
             });
             let stopping = |_| Kept::new(Err(ComputeError::unavailable("the gateway is stopping")));
             Arc::new(asking.await.unwrap_or_else(stopping))
@@ -159,11 +172,11 @@ impl Statuses {
         let this = self.clone();
         self.runtime.spawn(async move {
             // A failure may be a passing one: the old status counts for its whole minute.
-            let renewed = match &this.words {
+            let renewed = match &this.others {
                 None => ask.await.ok().map(|status| Kept::new(Ok(status))),
-                Some(words) => {
-                    let starting_until = this.starting_until(endpoint).await;
-                    words.renew(endpoint, starting_until, ask).await.map(Word::kept)
+                Some(others) => {
+                    let ask = word(ask, this.starting_until(endpoint).await);
+                    others.renew(&key(endpoint), AGEING, LIVES, ask).await.map(Kept::from)
                 }
             };
             if let Some(renewed) = renewed {
@@ -174,29 +187,30 @@ impl Statuses {
 
     /// What is known of an endpoint without nodes may have been overtaken by another instance.
     async fn look_again(&self, endpoint: Uuid, kept: Arc<Kept>) -> Arc<Kept> {
-        let Some(words) = self.words.as_ref().filter(|_| kept.is_without_nodes()) else {
+        let Some(others) = self.others.as_ref().filter(|_| kept.is_without_nodes()) else {
             return kept;
         };
         if !self.looked.entry(endpoint).or_insert(()).await.is_fresh() {
             return kept;
         }
-        let Some(word) = words.find(endpoint).await.map(Word::kept) else { return kept };
-        let word = Arc::new(word);
-        self.kept.insert(endpoint, Arc::clone(&word)).await;
-        word
+        let Some(told) = others.find(&key(endpoint), KEPT).await else { return kept };
+        let told = Arc::new(Kept::from(told));
+        self.kept.insert(endpoint, Arc::clone(&told)).await;
+        told
     }
 
     /// The endpoint got a task: if it has no nodes, it starts some.
     pub(super) async fn triggered(&self, endpoint: Uuid) {
         let is_first = self.triggered.get(&endpoint).await.is_none();
         self.triggered.insert(endpoint, ()).await;
-        let (Some(words), true) = (&self.words, is_first) else { return };
+        let (Some(others), true) = (&self.others, is_first) else { return };
         let Some(kept) = self.kept.get(&endpoint).await else { return };
         if let (Ok(status), true) = (&kept.answer, kept.is_without_nodes()) {
-            let until = SignedDuration::try_from(STARTING)
+            let starting_until = SignedDuration::try_from(STARTING)
                 .ok()
                 .and_then(|time| Timestamp::now().checked_add(time).ok());
-            self.tell(words, endpoint, Word::new(status.clone(), until));
+            let word = Word { status: status.clone(), starting_until };
+            self.tell(others, endpoint, Told::now(word));
         }
     }
 
@@ -222,18 +236,30 @@ impl Statuses {
         if !kept.is_without_nodes() {
             return;
         }
-        let Some(words) = &self.words else { return self.kept.invalidate(&endpoint).await };
+        let Some(others) = &self.others else { return self.kept.invalidate(&endpoint).await };
         // The others have the same old status, and nobody knows how many nodes there are.
-        let word = Word::new(EndpointStatus { online: true, managers: None }, None);
-        self.kept.insert(endpoint, Arc::new(word.clone().kept())).await;
-        self.tell(words, endpoint, word);
+        let status = EndpointStatus { online: true, managers: None };
+        let told = Told::now(Word { status, starting_until: None });
+        self.kept.insert(endpoint, Arc::new(told.clone().into())).await;
+        self.tell(others, endpoint, told);
     }
 
     /// Tells other instances, without anybody waiting for it.
-    fn tell(&self, words: &Words, endpoint: Uuid, word: Word) {
-        let words = words.clone();
-        self.runtime.spawn(async move { words.tell(endpoint, &word).await });
+    fn tell(&self, others: &Answers, endpoint: Uuid, told: Told<Word>) {
+        let others = others.clone();
+        self.runtime.spawn(async move { others.tell(&key(endpoint), &told, KEPT).await });
     }
+}
+
+fn key(endpoint: Uuid) -> String {
+    format!("endpoint:{endpoint}")
+}
+
+async fn word(
+    ask: impl Future<Output = Answer>,
+    starting_until: Option<Timestamp>,
+) -> Result<Word, ComputeError> {
+    Ok(Word { status: ask.await?, starting_until })
 }
 
 #[cfg(test)]

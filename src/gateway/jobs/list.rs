@@ -3,6 +3,7 @@
 //! Names and shapes are FIRST's (`schemas/clusters.py` and `compute-functions/qstat_register_function.py`
 //! of `auroraGPT-ANL/inference-gateway`).
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -28,7 +29,7 @@ const MODEL_STATUS: &str = "Model Status";
 type Job = Map<String, Value>;
 
 /// All jobs of a cluster, whoever may see them.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Jobs {
     groups: [Vec<Job>; GROUPS.len()],
     cluster_status: Map<String, Value>,

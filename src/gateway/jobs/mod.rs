@@ -19,7 +19,7 @@ use crate::{
         globus_compute::{Compute, Task},
         metis::StatusSource,
     },
-    cache::Kept,
+    cache::{Kept, Lives, Told},
     catalog::{Catalog, Served, Snapshot},
     domain::{Adapter, Caller, Cluster, EndpointSettings},
     globus::codec::task_payload,
@@ -30,6 +30,9 @@ const KEPT: Duration = Duration::from_mins(1);
 
 /// How long a failure to get them is.
 const FAILURE_KEPT: Duration = Duration::from_secs(10);
+
+/// What other instances share of it; they wait a while for the one that asks.
+const LIVES: Lives = Lives { answer: KEPT, asking: Duration::from_secs(15) };
 
 /// How long a qstat function may take, from its submission on.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -116,9 +119,9 @@ impl Gateway {
         let (catalog, name) = (Arc::clone(&self.catalog), cluster.name.clone());
         let key = format!("{name} {} {}", qstat.endpoint, qstat.function);
         self.kept_jobs(&key, async move {
-            let mut jobs = run(&compute, qstat, &name).await?;
+            let Told { value: mut jobs, at } = run_once(&compute, qstat, &name).await?;
             mark_disconnected(&mut jobs, &compute, &catalog).await;
-            Ok(jobs)
+            Ok(Told { value: jobs, at })
         })
         .await
     }
@@ -130,7 +133,7 @@ impl Gateway {
         let (client, name) = (self.job_lists.client.clone(), cluster.name.clone());
         self.kept_jobs(&key, async move {
             let document = source.fetch(client).await.map_err(|error| unknown(&name, &error))?;
-            Ok(Jobs::read(document.into()).unwrap_or_default())
+            Ok(Told::now(Jobs::read(document.into()).unwrap_or_default()))
         })
         .await
     }
@@ -147,15 +150,30 @@ impl Gateway {
     async fn kept_jobs(
         &self,
         key: &str,
-        ask: impl Future<Output = Result<Jobs, Refusal>> + Send + 'static,
+        ask: impl Future<Output = Result<Told<Jobs>, Refusal>> + Send + 'static,
     ) -> Result<Arc<Jobs>, Refusal> {
         let ask = async {
             match ask.await {
-                Ok(jobs) => (Ok(Arc::new(jobs)), KEPT),
+                Ok(told) => {
+                    let left = KEPT.saturating_sub(told.age());
+                    (Ok(Arc::new(told.value)), left)
+                }
                 Err(refusal) => (Err(refusal), FAILURE_KEPT),
             }
         };
         self.job_lists.kept.get(key, ask).await.unwrap_or_else(|| Err(remote::stopping()))
+    }
+}
+
+/// What the qstat function answers to one of all instances.
+async fn run_once(compute: &Compute, qstat: Qstat, cluster: &str) -> Result<Told<Jobs>, Refusal> {
+    let ask = Box::pin(run(compute, qstat, cluster));
+    match compute.answers() {
+        None => Ok(Told::now(ask.await?)),
+        Some(answers) => {
+            let key = format!("jobs:{}:{}", qstat.endpoint, qstat.function);
+            answers.find_or_ask(&key, LIVES, ask).await
+        }
     }
 }
 
