@@ -109,7 +109,7 @@ impl Answers {
             }
             let turn = self.turn(key, lives.asking).await;
             if turn != Turn::Others || Instant::now() >= given_up {
-                return self.ask(key, lives, ask, turn).await;
+                return self.ask(key, lives.answer, lives, ask, turn).await;
             }
             sleep(LOOK).await;
         }
@@ -129,21 +129,29 @@ impl Answers {
         }
         match self.turn(key, lives.asking).await {
             Turn::Others => None,
-            turn => self.ask(key, lives, ask, turn).await.ok(),
+            turn => self.ask(key, ageing, lives, ask, turn).await.ok(),
         }
     }
 
-    async fn ask<T: Serialize + Sync, E>(
+    async fn ask<T: Serialize + DeserializeOwned + Sync, E>(
         &self,
         key: &str,
+        young: Duration,
         lives: Lives,
         ask: impl Future<Output = Result<T, E>>,
         turn: Turn,
     ) -> Result<Told<T>, E> {
-        let answer = ask.await.map(Told::now);
-        if let Ok(told) = &answer {
-            self.tell(key, told, lives.answer).await;
-        }
+        // Whoever had the turn before may have told its answer since it was looked for.
+        let found = if turn == Turn::Own { self.find(key, young).await } else { None };
+        let answer = if let Some(told) = found {
+            Ok(told)
+        } else {
+            let answer = ask.await.map(Told::now);
+            if let Ok(told) = &answer {
+                self.tell(key, told, lives.answer).await;
+            }
+            answer
+        };
         if turn == Turn::Own {
             self.cache.cache().release(&self.turn_key(key)).await;
         }
