@@ -66,7 +66,7 @@ impl Signals {
     }
 
     /// Waits for a signal to end.
-    async fn end(&mut self) -> &'static str {
+    pub(super) async fn end(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
@@ -114,7 +114,7 @@ impl Stopping {
     async fn leave_admin(&self) {
         self.relieved.notified().await;
         self.admin_deaf.cancel();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn wind_down(&self, servers: &mut JoinHandle<()>) {

@@ -6,6 +6,7 @@ mod globus;
 mod lifecycle;
 mod listeners;
 mod logins;
+mod opened;
 mod reload;
 mod service_manager;
 mod sockets;
@@ -18,7 +19,6 @@ use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
-use secrecy::SecretString;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use warp::{filters::BoxedFilter, reply::Response};
@@ -30,8 +30,8 @@ use crate::{
         globus_compute::{Compute, streams::StreamHub},
         metis::Manifests,
     },
-    catalog::{self, Catalog, Snapshot, snapshot::ResolveSecret},
-    config::{self, Config, ConfigError, Loaded, Secret, secret},
+    catalog::{self, Catalog},
+    config::{self, Config, ConfigError, Loaded, Secret},
     gateway::{
         Budgets, Gateway, InFlight, Settings, StagingArea,
         batches::Batches,
@@ -42,15 +42,14 @@ use crate::{
     },
     http::{self, App, Readiness, admin::Admin, server::Stop},
     limits::Limits,
-    ops::database,
     outbound,
-    store::{Reader, RowWriter, Store, StoreError, WriterOptions},
+    store::{Reader, RowWriter, Store, WriterOptions},
     telemetry::{self, logs::LevelHandle},
     workers::Workers,
 };
 
 pub use self::globus::compute;
-use self::listeners::Listeners;
+use self::opened::Opened;
 
 /// The longest that a cluster's `status_url` may take; its own setting is usually shorter.
 const STATUS_TIMEOUT: Duration = Duration::from_mins(1);
@@ -101,23 +100,20 @@ pub struct Start {
 pub async fn serve(start: Start) -> Result<(), ServeError> {
     let Start { config, reread, level, store, greeting, take_over } = start;
     // From here on a signal does what it should, also while the parts are still being started.
-    let signals = lifecycle::Signals::listen().context("cannot listen for signals")?;
+    let mut signals = lifecycle::Signals::listen().context("cannot listen for signals")?;
     for key in config.not_yet_in_effect() {
         tracing::warn!("{key} is set, but this version of figw does not use it yet");
     }
     let metrics = telemetry::metrics::install()?;
-    let (store, reader) = open_store(store, &config).await?;
-    let resolve: Arc<ResolveSecret<'static>> = Arc::new(resolve_secret);
-    let snapshot =
-        catalog::watch::load(&*store, &*resolve).await.context("cannot read the catalogue")?;
-    refuse_without_callers(&config, &snapshot)?;
-    let catalog = Arc::new(Catalog::new(snapshot));
     let streams = streams::hub(&config)?;
-    let cache = logins::cache(&config)?;
-    let logins = logins::logins(&config, cache.clone()).await?;
-
-    // Bound before anything is started, so that a taken port leaves nothing to undo.
-    let (listeners, predecessor) = Listeners::get(&config, take_over).await?;
+    let opened = tokio::select! {
+        opened = Opened::open(&config, store, take_over) => opened?,
+        signal = signals.end() => {
+            tracing::info!(signal, "stopped before anything was served");
+            return Ok(());
+        }
+    };
+    let Opened { store, reader, resolve, catalog, cache, logins, listeners, predecessor } = opened;
     let instance = instance_name(&config);
     make_state_dir(&config.server.state_dir)?;
     let staging = staging::area(&config)?;
@@ -193,6 +189,13 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         relieved,
     };
     stopping.run(signals, servers).await;
+    finish(following, &app, writer).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Ends what is under way without a caller, and writes the last rows.
+async fn finish(following: Option<batches::Following>, app: &App, writer: RowWriter) {
     tokio::join!(
         async {
             if let Some(following) = following {
@@ -203,18 +206,6 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         app.gateway.limits.leave(),
     );
     writer.flush_and_stop(FLUSH_DEADLINE).await;
-    tracing::info!("stopped");
-    Ok(())
-}
-
-fn refuse_without_callers(config: &Config, snapshot: &Snapshot) -> Result<(), ServeError> {
-    if snapshot.key_count() > 0 || config.auth.globus.application_id.is_some() {
-        return Ok(());
-    }
-    Err(ServeError::Configuration(
-        "nobody could be let in: there is no API key, and auth.globus is not set up; make one with `figw key create --name NAME --user USER`"
-            .to_owned(),
-    ))
 }
 
 /// A connection may need a second one to a back end; most systems allow a process 1,024 files
@@ -233,28 +224,6 @@ fn allow_descriptors(max_connections: u32) {
             "server.max_connections needs more open files than this process may have; raise LimitNOFILE= or ulimit -n"
         );
     }
-}
-
-async fn open_store(
-    open: Option<Arc<dyn Store>>,
-    config: &Config,
-) -> Result<(Arc<dyn Store>, Reader), ServeError> {
-    if let Some(store) = open {
-        return Ok((Arc::clone(&store), Reader::without_replicas(store)));
-    }
-    let options =
-        database::options(config).map_err(|error| ServeError::Configuration(error.to_string()))?;
-    let failed = |error| match error {
-        StoreError::Invalid(message) => ServeError::Configuration(message),
-        error => ServeError::Failed(error.into()),
-    };
-    let store = database::open(&options).await.map_err(failed)?;
-    let reader = Reader::open(&options, Arc::clone(&store)).map_err(failed)?;
-    Ok((store, reader))
-}
-
-fn resolve_secret(source: &crate::domain::SecretSource) -> Result<SecretString, String> {
-    secret::reveal("api_key", source).map_err(|error| error.to_string())
 }
 
 fn make_state_dir(path: &Path) -> anyhow::Result<()> {
