@@ -76,13 +76,15 @@ pub struct Config {
     /// twentieth of it from Redis, spends them from memory, and gives back within a second what it has not
     /// spent. While Redis is away, each instance goes on with its share, as one of the instances last seen
     /// (or else of those listed under `instances`), but at least 1. When Redis is back, it is told what
-    /// was spent meanwhile, and within a second the limits hold for all together again. Without Redis
+    /// was spent meanwhile, and within a second the limits hold for all together again. An instance that
+    /// alone has lost its way to Redis may spend its share on top of what the others do. Without Redis
     /// each instance has the whole of each limit for itself.
     ///
     /// Before a request is sent to an endpoint with a limit, it reserves the tokens that it may take: its
     /// prompt, by four bytes a token, and for each answer the most that it asks for (`max_tokens`,
     /// `max_completion_tokens`, `max_output_tokens`), or else 512. What was really used takes their place
-    /// when it ends; a request that got no answer used nothing. A request that reserves more than the whole
+    /// when it ends. A request that failed used nothing; where its caller hangs up before the answer begins,
+    /// what was reserved stays used, for a cluster may go on. A request that reserves more than the whole
     /// limit counts as the whole limit: it goes when nothing else was used in the last minute.
     ///
     /// Over a limit, a request is sent to another endpoint of its model that has tokens left, or else it

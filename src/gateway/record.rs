@@ -184,7 +184,12 @@ impl Record {
         row.error = error;
         row.tokens = self.tokens(&row);
         if let Some(reservation) = books.reservation {
-            reservation.settle(row.tokens.prompt.saturating_add(row.tokens.completion));
+            // A caller who hangs up before the answer begins does not end what was begun for it.
+            if row.status == CALLER_HUNG_UP && row.backend_status.is_none() {
+                reservation.keep();
+            } else {
+                reservation.settle(row.tokens.prompt.saturating_add(row.tokens.completion));
+            }
         }
         books.meters.closed(&row);
         books.sink.record_usage(row);

@@ -25,5 +25,10 @@ for i = 1, #all, 2 do
         redis.call('HDEL', KEYS[1], all[i])
     end
 end
+-- The clock has been set back.
+if born > now then
+    redis.call('HSET', KEYS[1], 'born', string.format('%.0f', now))
+    born = now
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return { count, math.max(now - born, 0) }

@@ -28,7 +28,8 @@ for i = 1, #all, 2 do
         for moment, count in string.gmatch(all[i + 1], '(%d+):(%d+)') do
             local age = now - tonumber(moment)
             count = tonumber(count)
-            if age < window then
+            -- What lies further ahead than a lease lasts is from before the clock was set back.
+            if age < window and age >= -life then
                 counts = true
                 used = used + count
                 local part = math.floor(age / grain)

@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream};
 use super::{
     Limits,
     account::Among,
+    limit::Limit,
     link::{Greeting, Link, PAUSE},
 };
 use crate::domain::Moment;
@@ -108,6 +109,8 @@ impl Keeper {
     /// Lets limits tell what there is to tell.
     pub(super) async fn tell_news(&self, link: &Link) {
         let news = stream::iter(link.take_news());
-        news.for_each_concurrent(AT_ONCE, |limit| limit.tell(self.reachable)).await;
+        // A Redis that hangs is not waited for once per limit.
+        let tell = |limit: Arc<Limit>| limit.tell(self.reachable && !link.is_doubted());
+        news.for_each_concurrent(AT_ONCE, tell).await;
     }
 }

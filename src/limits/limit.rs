@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    account::{Account, Among, Verdict},
+    account::{Account, Among, Verdict, lease_size},
     link::Link,
     meters::{Kind, Meters},
     standing::Standing,
@@ -39,6 +39,8 @@ struct State {
     listed: bool,
     /// Until when nobody is asked, since there was no answer; in milliseconds.
     alone_until: u64,
+    /// What was spent without a lease since the last answer, while Redis is taken to be there.
+    unanswered: u64,
 }
 
 /// What a request has spent.
@@ -75,7 +77,14 @@ impl Limit {
     ) -> Arc<Self> {
         let window = kind.window();
         let account = Account::new(window);
-        let state = State { account, asking: false, waiting: 0, listed: false, alone_until: 0 };
+        let state = State {
+            account,
+            asking: false,
+            waiting: 0,
+            listed: false,
+            alone_until: 0,
+            unanswered: 0,
+        };
         let (state, answered) = (Mutex::new(state), Notify::new());
         Arc::new(Self { key, window, meters, link, state, answered })
     }
@@ -144,11 +153,21 @@ impl Limit {
             Some(link) if now < state.alone_until => link.among_none(),
             _ => among,
         };
-        let verdict = state.account.spend(now, cost, limit, among);
+        let is_gap = self.is_gap(among);
+        let cost = cost.clamp(1, limit);
+        let verdict =
+            if is_gap && state.unanswered > 0 && state.unanswered + cost > self.room(limit) {
+                Verdict::Over { wait: ALONE }
+            } else {
+                state.account.spend(now, cost, limit, among)
+            };
         let standing = state.account.standing(now, limit, among);
         let alone = among != Among::Shared && self.link.is_some();
         match verdict {
             Verdict::Spent { at, count } => {
+                if is_gap {
+                    state.unanswered = state.unanswered.saturating_add(count);
+                }
                 self.list(state);
                 self.meters.decided(true, alone);
                 Some(Ok(Spent { at, count, standing }))
@@ -159,6 +178,23 @@ impl Limit {
             }
             Verdict::Ask => None,
         }
+    }
+
+    /// Whether a single answer is missing, while the others share the limit: they know nothing of
+    /// what is spent meanwhile.
+    fn is_gap(&self, among: Among) -> bool {
+        let is_shared = self.link.as_ref().is_some_and(|link| link.among() == Among::Shared);
+        is_shared && among != Among::Shared
+    }
+
+    /// What may be spent in such a gap: by all instances together no more than a lease, or by each
+    /// one request.
+    fn room(&self, limit: u64) -> u64 {
+        let instances = match self.link.as_ref().map(|link| link.among_none()) {
+            Some(Among::Alone(instances)) => instances.max(1),
+            _ => 1,
+        };
+        lease_size(limit) / instances
     }
 
     /// Settles what was spent with what was used: the rest is given back, what is missing is charged.
@@ -199,6 +235,7 @@ impl Limit {
             let now = Moment::now().millis();
             if let Some(answer) = answer {
                 state.account.answered(now, &question, answer);
+                state.unanswered = 0;
             } else {
                 state.account.unanswered();
                 state.alone_until = now + ALONE;

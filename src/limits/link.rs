@@ -129,6 +129,11 @@ impl Link {
         self.doubted.swap(false, Release)
     }
 
+    /// Whether Redis has left a question unanswered of late.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.load(Relaxed)
+    }
+
     /// Notes how many instances there are. A Redis that has come back empty has not seen all of them
     /// yet.
     pub(super) fn note_instances(&self, greeting: Greeting) {

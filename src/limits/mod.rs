@@ -3,7 +3,8 @@
 //! A limit is an exact sum over a sliding window. Where instances share a Redis, each takes leases: a
 //! small part of what is left, in one step, to be spent from memory and given back soon. Redis holds
 //! for each instance what it has spent and what it holds, and never grants more than is left; a lease
-//! that is not given back counts as spent. So all instances together never exceed a limit.
+//! that is not given back counts as spent. So all instances together never exceed a limit by more than
+//! one lease, which is what they may spend when single answers are missing.
 //!
 //! Each instance writes its own part of a limit in Redis, whole, each time: nothing is added twice when
 //! an answer is lost, and a Redis that comes back empty is filled again. Times travel as ages, so the

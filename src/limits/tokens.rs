@@ -117,6 +117,11 @@ impl Reservation {
         self.settle_with(used);
     }
 
+    /// Leaves what was reserved spent: nobody will ever know what was used.
+    pub fn keep(mut self) {
+        self.parts = [None, None];
+    }
+
     fn settle_with(&mut self, used: u64) {
         for part in &mut self.parts {
             if let Some((limit, spent)) = part.take() {
