@@ -4,8 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::{
-    AsyncCommands, Client, ExistenceCheck, RedisError, Script, SetExpiry, SetOptions,
+    AsyncCommands, Client, ExistenceCheck, IntoConnectionInfo, RedisError, Script, SetExpiry,
+    SetOptions,
     aio::{ConnectionManager, ConnectionManagerConfig},
+    io::tcp::TcpSettings,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
@@ -59,7 +61,10 @@ impl Cache {
     /// Outside a tokio runtime, which carries the connection.
     pub fn connect(url: &SecretString) -> Result<Self, CacheError> {
         let wrong = |error: RedisError| CacheError(error.to_string());
-        let client = Client::open(url.expose_secret()).map_err(wrong)?;
+        // Without a limit, a connection whose other end has vanished is waited for a quarter of an hour.
+        let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(CONNECT);
+        let server = url.expose_secret().into_connection_info().map_err(wrong)?;
+        let client = Client::open(server.set_tcp_settings(tcp)).map_err(wrong)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(PATIENCE))
@@ -157,13 +162,17 @@ impl Cache {
         redis.within_patience(call.invoke_async(&mut connection)).await
     }
 
-    /// Looks every few seconds whether Redis is there, so that [`Self::trouble`] is up to date also
-    /// when nothing is shared for a while. Runs for as long as it is polled.
+    /// Looks every second whether Redis takes what it is given, and more often while it does not, so
+    /// that [`Self::trouble`] is up to date. Runs for as long as it is polled.
     pub async fn watch(self) {
         let Some(redis) = self.redis else { return };
         loop {
             let mut connection = redis.connection.clone();
-            redis.within_patience(connection.ping::<()>()).await;
+            // A Redis that is full or read-only answers everything else.
+            let written = connection.set_ex::<_, _, ()>(format!("{PREFIX}watch"), "", 10);
+            if redis.within_patience(written).await.is_some() && redis.health.recovered() {
+                tracing::info!("Redis can be used again");
+            }
             redis.gauge();
             tokio::time::sleep(if redis.is_well() { WATCH } else { WATCH_CLOSELY }).await;
         }
@@ -176,13 +185,7 @@ impl Redis {
         answer: impl Future<Output = Result<T, RedisError>>,
     ) -> Option<T> {
         let error = match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(Ok(answer)) => {
-                if self.health.recovered() {
-                    self.gauge();
-                    tracing::info!("Redis answers again");
-                }
-                return Some(answer);
-            }
+            Ok(Ok(answer)) => return Some(answer),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} ms", PATIENCE.as_millis()),
         };

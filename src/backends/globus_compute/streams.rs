@@ -137,6 +137,8 @@ impl StreamHub {
             answered: moka::sync::Cache::builder()
                 .max_capacity(MOST_ANSWERED)
                 .time_to_live(ANSWERED)
+                // Each is asked for once, if at all: the newest must not make way for the oldest.
+                .eviction_policy(moka::policy::EvictionPolicy::lru())
                 .build(),
             passing: OnceLock::new(),
         };
@@ -182,7 +184,9 @@ impl StreamHub {
         let mut shard = self.shard(task).write().unwrap_or_else(PoisonError::into_inner);
         shard.insert(task, Arc::clone(&stream));
         drop(shard);
-        let inbox = Inbox { hub: self.clone(), task, stream, outages: self.outages() };
+        // One that is opened in an outage may have lost posts from its beginning.
+        let outages = if self.is_cut_off() { u64::MAX } else { self.outages() };
+        let inbox = Inbox { hub: self.clone(), task, stream, outages };
         Ok((StreamTicket { task, token }, inbox))
     }
 
