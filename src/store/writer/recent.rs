@@ -44,6 +44,11 @@ impl Recent {
         mem::take(&mut self.batches).into_iter().map(|(_, batch)| batch).collect()
     }
 
+    /// Whether there is nothing to write again.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
     fn forget(&mut self) {
         while let Some((at, batch)) = self.batches.front()
             && (at.elapsed() > KEPT_FOR || self.rows > MOST_ROWS)

@@ -58,6 +58,18 @@ impl Shipper {
             // The collector has ended when nobody listens; then nobody counts either.
             let _ = done.send(Done { segment, unspooled });
         }
+        self.look_at_the_timeline().await;
+    }
+
+    /// A failover since the last rows would go unnoticed by a process that writes no more.
+    async fn look_at_the_timeline(&mut self) {
+        if self.recent.is_empty() {
+            return;
+        }
+        let nothing = Arc::new(RowBatch::default());
+        if let Ok(timeline) = self.store.write_rows(Arc::clone(&nothing)).await {
+            self.note(nothing, timeline).await;
+        }
     }
 
     async fn ship(&mut self, segment: Option<&Segment>, rows: Option<RowBatch>) {
