@@ -42,12 +42,12 @@ fn wait_for(gateway: &Gateway, state: &str) {
     }
 }
 
-/// Every key with its value; waits until there are that many.
+/// Every answer about a login, with its key; waits until there are that many.
 fn entries(redis: &Redis, count: usize) -> Vec<(String, String)> {
     let mut connection = redis.connection();
     let given_up = Instant::now() + Duration::from_secs(5);
     loop {
-        let keys: Vec<String> = connection.keys("*").unwrap();
+        let keys: Vec<String> = connection.keys("figw:login-*").unwrap();
         if keys.len() == count {
             let value = |key: &String| connection.get(key).unwrap();
             let values: Vec<String> = keys.iter().map(value).collect();
