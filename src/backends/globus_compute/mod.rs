@@ -3,6 +3,7 @@
 mod amqp;
 mod answers;
 mod early;
+mod error;
 mod gather;
 mod health;
 pub mod inference;
@@ -19,7 +20,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
@@ -27,7 +27,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 use uuid::Uuid;
 
-pub use self::health::{Broker, Health, Trouble};
+pub use self::{
+    error::ComputeError,
+    health::{Broker, Health, Trouble},
+};
 use self::{
     lane::{Lane, Ways},
     status::Statuses,
@@ -90,63 +93,6 @@ pub struct EndpointStatus {
     pub online: bool,
     /// How many managers (compute nodes) it has, if it says so.
     pub managers: Option<u64>,
-}
-
-/// Why a task has no result.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ComputeError {
-    /// The endpoint is not online.
-    #[error("the compute endpoint is offline")]
-    Offline,
-    /// The endpoint was asked to start nodes a moment ago and has none yet.
-    #[error("the compute endpoint is still starting its nodes")]
-    Starting,
-    /// The arguments are too long for the service.
-    #[error("the request is too large for Globus Compute")]
-    TooLarge,
-    /// Too many tasks wait to be submitted.
-    #[error("too many tasks wait to be submitted")]
-    Full,
-    /// The service cannot be reached, or fails.
-    #[error("{reason}")]
-    Unavailable {
-        /// What was seen.
-        reason: String,
-        /// When to try again.
-        retry_after: Option<Duration>,
-    },
-    /// The service refused; an operator has to look at it.
-    #[error("{0}")]
-    Refused(String),
-    /// The function failed on the cluster; the text of its exception.
-    #[error("the function failed: {0}")]
-    Failed(String),
-    /// The result cannot be read.
-    #[error("the result cannot be read: {0}")]
-    Unreadable(String),
-}
-
-impl ComputeError {
-    fn unavailable(reason: impl Into<String>) -> Self {
-        Self::Unavailable { reason: reason.into(), retry_after: None }
-    }
-
-    fn stopping() -> Self {
-        Self::unavailable("the gateway is stopping")
-    }
-}
-
-impl From<GlobusError> for ComputeError {
-    fn from(error: GlobusError) -> Self {
-        match &error {
-            GlobusError::Refused { status: StatusCode::PAYLOAD_TOO_LARGE, .. } => Self::TooLarge,
-            GlobusError::Refused { code: Some(code), .. } if code == "TASK_PAYLOAD_TOO_LARGE" => {
-                Self::TooLarge
-            }
-            GlobusError::Refused { .. } => Self::Refused(error.to_string()),
-            _ => Self::Unavailable { reason: error.to_string(), retry_after: error.retry_after() },
-        }
-    }
 }
 
 /// Reads an id from an endpoint's or a cluster's settings, where `setting` names it.
