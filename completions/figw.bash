@@ -79,6 +79,9 @@ _figw() {
             figw,token)
                 cmd="figw__subcmd__token"
                 ;;
+            figw,usage)
+                cmd="figw__subcmd__usage"
+                ;;
             figw,wal)
                 cmd="figw__subcmd__wal"
                 ;;
@@ -412,6 +415,9 @@ _figw() {
             figw__subcmd__help,token)
                 cmd="figw__subcmd__help__subcmd__token"
                 ;;
+            figw__subcmd__help,usage)
+                cmd="figw__subcmd__help__subcmd__usage"
+                ;;
             figw__subcmd__help,wal)
                 cmd="figw__subcmd__help__subcmd__wal"
                 ;;
@@ -623,7 +629,7 @@ _figw() {
 
     case "${cmd}" in
         figw)
-            opts="-c -q -v -y -h -V --config --output --quiet --verbose --color --yes --help --version serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config rolling-restart health doctor completions man help"
+            opts="-c -q -v -y -h -V --config --output --quiet --verbose --color --yes --help --version serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config rolling-restart health doctor usage completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3297,7 +3303,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__help)
-            opts="serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config rolling-restart health doctor completions man help"
+            opts="serve migrate backup restore wal cluster endpoint federation maintenance fixtures key login token logout generate config rolling-restart health doctor usage completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4206,6 +4212,20 @@ _figw() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        figw__subcmd__help__subcmd__usage)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         figw__subcmd__help__subcmd__wal)
             opts="push fetch"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -4967,6 +4987,48 @@ _figw() {
                     ;;
                 --output)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__usage)
+            opts="-c -q -v -y -h -V --by --since --until --output --config --quiet --verbose --color --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --by)
+                    COMPREPLY=($(compgen -W "user model cluster day" -- "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --color)

@@ -246,7 +246,13 @@ async fn of_several_hosts_the_one_that_takes_writes_is_found() {
 }
 
 async fn write(store: &Arc<dyn Store>) -> Result<Option<u32>, StoreError> {
-    store.write_rows(Arc::new(RowBatch { usage: vec![usage(now())], access: vec![] })).await
+    store
+        .write_rows(Arc::new(RowBatch {
+            usage: vec![usage(now())],
+            access: vec![],
+            ..RowBatch::default()
+        }))
+        .await
 }
 
 /// The address has moved on, but connections still lead to a server that takes no writes and is

@@ -4,13 +4,15 @@
 #[path = "store_story/batches.rs"]
 mod batches;
 mod support;
+#[path = "store_story/upkeep.rs"]
+mod upkeep;
 
 use std::{fs, sync::Arc, time::Duration};
 
 use figw::{
     domain::{
-        ApiKey, Cluster, Endpoint, EndpointSettings, Maintenance, RemoteTask, TaskOutcome,
-        UsageRow, catalog::Echo,
+        ApiKey, Cluster, Endpoint, EndpointSettings, Maintenance, PromptRow, RemoteTask,
+        TaskOutcome, UsageRow, catalog::Echo,
     },
     store::{
         self, CatalogEdit, RowBatch, SchemaState, Store, StoreError, StoreOptions,
@@ -62,6 +64,7 @@ async fn the_story(options: &StoreOptions, counter: &Counter<'_>) {
     edits_that_break_something_are_refused(store.as_ref()).await;
     keys_come_and_go(store.as_ref()).await;
     rows_are_written_once(store.as_ref(), counter).await;
+    upkeep::the_story(store.as_ref(), counter).await;
     batches::the_story(&store, counter).await;
     tasks_are_read_by_one_at_a_time(&store).await;
     tasks_are_forgotten_in_time(store.as_ref(), counter).await;
@@ -189,18 +192,32 @@ async fn rows_are_written_once(store: &dyn Store, counter: &Counter<'_>) {
     let batch = Arc::new(RowBatch {
         usage: (0..50).map(|_| with_key(usage(at))).collect(),
         access: vec![access(at, "no\0such\0model"), access(at, "m")],
+        prompts: vec![PromptRow {
+            id: Uuid::now_v7(),
+            started_at: at,
+            prompt: "a\0b".to_owned(),
+            answer: None,
+        }],
     });
     store.write_rows(Arc::clone(&batch)).await.unwrap();
     store.write_rows(batch).await.unwrap();
     assert_eq!(counter.number("SELECT count(*) FROM usage WHERE prompt_tokens = 12"), 50);
     assert_eq!(counter.number("SELECT count(*) FROM access"), 2);
+    assert_eq!(counter.number("SELECT count(*) FROM prompts WHERE answer IS NULL"), 1);
 
     let last_use = async || store.keys().await.unwrap()[1].last_used_at;
     assert_eq!(last_use().await, Some(at));
     for (moved, expected) in [(30, 0), (-600, 0), (61, 61)] {
         let at_then = at + SignedDuration::from_secs(moved);
         let row = with_key(usage(at_then));
-        store.write_rows(Arc::new(RowBatch { usage: vec![row], access: vec![] })).await.unwrap();
+        store
+            .write_rows(Arc::new(RowBatch {
+                usage: vec![row],
+                access: vec![],
+                ..RowBatch::default()
+            }))
+            .await
+            .unwrap();
         assert_eq!(last_use().await, Some(at + SignedDuration::from_secs(expected)), "{moved} s");
     }
 }
@@ -279,7 +296,11 @@ async fn many_callers_share_the_store(store: &Arc<dyn Store>) {
         tokio::spawn(async move {
             for _ in 0..10 {
                 store.catalog().await.unwrap();
-                let rows = RowBatch { usage: vec![usage(now())], access: Vec::new() };
+                let rows = RowBatch {
+                    usage: vec![usage(now())],
+                    access: Vec::new(),
+                    ..RowBatch::default()
+                };
                 store.write_rows(Arc::new(rows)).await.unwrap();
             }
         })

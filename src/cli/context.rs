@@ -123,7 +123,7 @@ impl Context {
     pub fn print(&self, value: &impl Serialize, text: impl Display) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         let result = match self.global.output {
-            Output::Text => writeln!(out, "{text}"),
+            Output::Text | Output::Csv => writeln!(out, "{text}"),
             Output::Json => serde_json::to_writer_pretty(&mut out, value)
                 .map_err(Into::into)
                 .and_then(|()| writeln!(out)),

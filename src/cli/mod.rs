@@ -29,6 +29,7 @@ pub mod rolling_restart;
 pub mod serve;
 mod table;
 pub mod token;
+pub mod usage;
 pub mod wal;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -87,7 +88,7 @@ pub struct GlobalArgs {
     #[arg(short, long, global = true, value_name = "FILE", env = "FIGW_CONFIG")]
     pub config: Option<PathBuf>,
     /// How results are written to standard output
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, global = true, default_value_t, value_name = "FORMAT", value_parser = Output::parser(Output::is_for_all))]
     pub output: Output,
     /// Say less on standard error
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -124,6 +125,39 @@ pub enum Output {
     Text,
     /// One JSON document with stable keys.
     Json,
+    /// For `usage` alone: comma-separated values.
+    Csv,
+}
+
+impl Output {
+    /// Reads the values that are `wanted`.
+    fn parser(wanted: fn(Self) -> bool) -> impl TypedValueParser<Value = Self> {
+        values(wanted)
+    }
+
+    /// Whether every command knows it.
+    const fn is_for_all(self) -> bool {
+        matches!(self, Self::Text | Self::Json)
+    }
+}
+
+impl std::fmt::Display for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Csv => "csv",
+        })
+    }
+}
+
+/// Reads the values that are `wanted`.
+fn values<V: ValueEnum + Copy + Send + Sync + 'static>(
+    wanted: fn(V) -> bool,
+) -> impl TypedValueParser<Value = V> {
+    let possible = V::value_variants().iter().filter(|value| wanted(**value));
+    PossibleValuesParser::new(possible.filter_map(ValueEnum::to_possible_value))
+        .try_map(|name| V::from_str(&name, false))
 }
 
 /// When to use colours.
@@ -145,9 +179,7 @@ pub enum Color {
 impl Color {
     /// Reads the values that are `wanted`.
     fn parser(wanted: fn(Self) -> bool) -> impl TypedValueParser<Value = Self> {
-        let possible = Self::value_variants().iter().filter(|color| wanted(**color));
-        PossibleValuesParser::new(possible.filter_map(ValueEnum::to_possible_value))
-            .try_map(|name| Self::from_str(&name, false))
+        values(wanted)
     }
 
     /// Whether it says something about a terminal.
@@ -241,6 +273,11 @@ pub enum Command {
     Health(health::HealthArgs),
     /// Go through the production checklists
     Doctor(doctor::DoctorArgs),
+    /// Say who used what
+    ///
+    /// The sums are exact up to this moment, and those of days whose rows retention has deleted stay.
+    /// A request counts for the day on which it began, in UTC.
+    Usage(usage::UsageArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Write the manual pages to a directory
@@ -274,6 +311,7 @@ impl Command {
             Self::RollingRestart(args) => args.run(context).await,
             Self::Health(args) => args.run(context).await,
             Self::Doctor(args) => args.run(context).await,
+            Self::Usage(args) => args.run(context).await,
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),
         }

@@ -17,6 +17,7 @@ mod login;
 mod manual;
 mod operations;
 mod problem;
+mod retention;
 mod schema;
 pub mod secret;
 mod server;
@@ -42,6 +43,7 @@ pub use login::Login;
 pub use manual::manual;
 pub use operations::{Backup, Compression, Instance, Keep, Migrate, Objectives, RollingRestart};
 pub use problem::{ConfigError, Origin, Problem};
+pub use retention::Retention;
 pub use secret::{Secret, SecretError, SecretUrl};
 pub use server::{Server, Tls};
 pub use staging::Staging;
@@ -99,6 +101,14 @@ pub struct Config {
     pub batches: Batches,
     /// What `serve` writes about itself, to standard error.
     pub logging: Logging,
+    /// How long what is written down of requests is kept, by when they began; for ever where nothing
+    /// is set.
+    ///
+    /// One instance at a time deletes what is older, a little at a time, so that nobody has to wait
+    /// for it. The sums by hour and by day stay for ever: reports and the dashboard's longer ranges are
+    /// made from them. The databases use the room again for new rows; they do not give it back to the
+    /// disk.
+    pub retention: Retention,
     /// Where backups go and how long they are kept.
     pub backup: Backup,
     /// How `figw migrate` goes about it.

@@ -43,6 +43,8 @@ text_form! {
     DurationForm = "duration";
     /// A duration longer than zero.
     PositiveDurationForm = "positive-duration";
+    /// An age of at least a day.
+    AgeForm = "age";
     /// A number of bytes.
     SizeForm = "size";
     /// An IP address with a port.
@@ -57,6 +59,7 @@ pub(super) fn complaint(format: &str, text: &str) -> Option<String> {
             Ok(duration) if duration.is_zero() => Some("must be longer than zero".to_owned()),
             parsed => parsed.err(),
         },
+        "age" => parse_age(text).err(),
         "size" => parse_size(text).err(),
         "address" => text.parse::<SocketAddr>().err().map(|_| {
             "must be an IP address with a port, such as 127.0.0.1:8000 or [::]:8000".to_owned()
@@ -72,6 +75,19 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         Ok(duration) if duration <= LONGEST_DURATION => Ok(duration),
         Ok(_) => Err("must be at most 366 days".to_owned()),
         Err(_) => Err("must be a number with its unit, such as 250ms, 10s, 5m or 2h".to_owned()),
+    }
+}
+
+fn parse_age(text: &str) -> Result<Duration, String> {
+    const SHORTEST: Duration = Duration::from_hours(24);
+    const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
+    match humantime::parse_duration(text) {
+        Ok(age) if age < SHORTEST => Err("must be at least 1d".to_owned()),
+        Ok(age) if age > LONGEST => {
+            Err("must be at most 100 years; write null to keep rows for ever".to_owned())
+        }
+        Ok(age) => Ok(age),
+        Err(_) => Err("must be a number of days, such as 90d".to_owned()),
     }
 }
 
@@ -261,6 +277,15 @@ mod tests {
         assert!(parse_duration("1000years").is_err());
         assert!(complaint("positive-duration", "0s").is_some());
         assert!(complaint("duration", "0s").is_none());
+    }
+
+    #[test]
+    fn an_age_is_between_a_day_and_a_century() {
+        assert_eq!(parse_age("90d"), Ok(Duration::from_hours(90 * 24)));
+        assert!(complaint("age", "24h").is_none() && complaint("age", "3y").is_none());
+        for wrong in ["23h", "0d", "101years", "90", "soon"] {
+            assert!(complaint("age", wrong).is_some(), "{wrong}");
+        }
     }
 
     #[test]

@@ -65,6 +65,27 @@ pub struct UsageRow {
     pub error: Option<String>,
 }
 
+/// What was asked and answered in an inference request, as far as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptRow {
+    /// That of the [`UsageRow`].
+    pub id: Uuid,
+    /// When the request's head had been read.
+    pub started_at: Timestamp,
+    /// The request's body.
+    pub prompt: String,
+    /// The answer's body, as it was sent; none when nothing was.
+    pub answer: Option<String>,
+}
+
+impl PromptRow {
+    /// Size of its texts.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.prompt.len() + self.answer.as_ref().map_or(0, String::len)
+    }
+}
+
 /// Any other request of a known caller: lists, refusals, mistakes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessRow {

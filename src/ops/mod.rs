@@ -15,3 +15,4 @@ pub mod restore;
 pub mod rolling;
 pub mod serve;
 pub mod shell;
+pub mod usage;

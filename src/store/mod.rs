@@ -9,10 +9,12 @@ mod postgres;
 mod reader;
 mod record;
 mod replicas;
+mod reports;
 mod schema;
 mod spool;
 mod sqlite;
 mod tasks;
+pub mod upkeep;
 pub mod writer;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -21,16 +23,18 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::domain::{AccessRow, ApiKey, Cluster, Endpoint, Federation, UsageRow};
+use crate::domain::{AccessRow, ApiKey, Cluster, Endpoint, Federation, PromptRow, UsageRow};
 
 pub use batches::{Admission, BatchStore, LONGEST_LIST, MOST_CLAIMED};
 pub use options::{Location, StoreOptions};
 pub use postgres::{MIGRATION_LOCK, PostgresUrl, Session, explain};
 pub use reader::{ReadStore, Reader};
 pub use replicas::{Condition, Position};
+pub use reports::ReportStore;
 pub use schema::{is_newer, is_older};
 pub use sqlite::newest_migration;
 pub use tasks::TaskStore;
+pub use upkeep::{Aging, Deleted, Retention, Span, Upkeep, UpkeepStore};
 pub use writer::{RowWriter, WriterOptions, WriterState};
 
 /// What metrics call the database that takes the writes.
@@ -99,19 +103,21 @@ pub struct RowBatch {
     pub usage: Vec<UsageRow>,
     /// Other requests.
     pub access: Vec<AccessRow>,
+    /// What was asked and answered in some of the inference requests.
+    pub prompts: Vec<PromptRow>,
 }
 
 impl RowBatch {
     /// How many rows there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.usage.len() + self.access.len()
+        self.usage.len() + self.access.len() + self.prompts.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.usage.is_empty() && self.access.is_empty()
+        self.usage.is_empty() && self.access.is_empty() && self.prompts.is_empty()
     }
 
     /// The last use of every key in these rows.
@@ -178,7 +184,9 @@ pub enum SchemaState {
 
 /// The database, in the verbs that figw needs.
 #[async_trait]
-pub trait Store: BatchStore + TaskStore + ReadStore + Send + Sync + std::fmt::Debug {
+pub trait Store:
+    BatchStore + TaskStore + ReadStore + UpkeepStore + Send + Sync + std::fmt::Debug
+{
     /// What this store is, for messages: its URL without the password.
     fn describe(&self) -> String;
 

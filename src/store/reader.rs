@@ -12,17 +12,23 @@ use futures_util::future::BoxFuture;
 use metrics::counter;
 
 use super::{
-    Condition, PRIMARY, Store, StoreError, StoreOptions,
+    Condition, PRIMARY, ReportStore, Store, StoreError, StoreOptions,
     replicas::{FRESHNESS, Replicas},
 };
-use crate::domain::{Batch, BatchStatus, Trouble};
+use crate::domain::{
+    Batch, BatchStatus, Trouble,
+    report::{Days, Grouping, UsageSum},
+};
 
 /// Users whose writes are remembered before those that have been forgotten are swept out.
 const SWEEP_AT: usize = 1_024;
 
+/// Whoever reads what all have written.
+const NOBODY: &str = "";
+
 /// Reads whose answer may be a moment old.
 #[async_trait]
-pub trait ReadStore {
+pub trait ReadStore: ReportStore {
     /// A user's batches, the newest first, at most [`super::LONGEST_LIST`].
     async fn batches(
         &self,
@@ -117,6 +123,13 @@ impl ReadStore for Reader {
         status: Option<BatchStatus>,
     ) -> Result<Vec<Batch>, StoreError> {
         self.read(user, |store| store.batches(user, status)).await
+    }
+}
+
+#[async_trait]
+impl ReportStore for Reader {
+    async fn usage_sums(&self, by: Grouping, days: Days) -> Result<Vec<UsageSum>, StoreError> {
+        self.read(NOBODY, |store| store.usage_sums(by, days)).await
     }
 }
 

@@ -10,10 +10,13 @@ use std::{
 
 use async_trait::async_trait;
 use figw::{
-    domain::{ApiKey, Batch, BatchOutcome, BatchStatus, RemoteTask, TaskOutcome},
+    domain::{
+        ApiKey, Batch, BatchOutcome, BatchStatus, RemoteTask, TaskOutcome,
+        report::{Days, Grouping, UsageSum},
+    },
     store::{
-        Admission, BatchStore, CatalogData, CatalogEdit, ReadStore, RowBatch, SchemaState, Store,
-        StoreError, TaskStore,
+        Admission, Aging, BatchStore, CatalogData, CatalogEdit, Deleted, ReadStore, ReportStore,
+        RowBatch, SchemaState, Span, Store, StoreError, TaskStore, UpkeepStore,
     },
 };
 use jiff::Timestamp;
@@ -289,6 +292,32 @@ impl ReadStore for MemoryStore {
         let batches = self.reach_batches()?;
         let mine = batches.iter().rev().map(|kept| &kept.batch).filter(|batch| batch.user == user);
         Ok(mine.filter(|b| status.is_none_or(|status| b.status == status)).cloned().collect())
+    }
+}
+
+#[async_trait]
+impl ReportStore for MemoryStore {
+    async fn usage_sums(&self, _: Grouping, _: Days) -> Result<Vec<UsageSum>, StoreError> {
+        self.reach().map(|_| vec![UsageSum::default()])
+    }
+}
+
+#[async_trait]
+impl UpkeepStore for MemoryStore {
+    async fn lease_upkeep(&self, _: Uuid, _: Duration) -> Result<bool, StoreError> {
+        self.reach().map(|_| true)
+    }
+
+    async fn release_upkeep(&self, _: Uuid) -> Result<(), StoreError> {
+        self.reach().map(drop)
+    }
+
+    async fn roll_up(&self) -> Result<u64, StoreError> {
+        self.reach().map(|_| 0)
+    }
+
+    async fn delete_old(&self, _: Aging, _: Span, _: u32) -> Result<Deleted, StoreError> {
+        self.reach().map(|_| Deleted { rows: 0, up_to: None })
     }
 }
 

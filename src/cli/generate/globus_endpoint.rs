@@ -125,11 +125,10 @@ impl GlobusEndpointArgs {
         self.allowed_functions.dedup();
         let plan = self.plan()?;
         let file = format!("{HEADER}{}", plan.render().map_err(Failure::usage)?);
-        match context.global.output {
-            crate::cli::Output::Text => context.print_raw(file.as_bytes())?,
-            crate::cli::Output::Json => {
-                context.print(&Generated { name: "config.yaml", content: file }, "")?;
-            }
+        if context.global.output == crate::cli::Output::Json {
+            context.print(&Generated { name: "config.yaml", content: file }, "")?;
+        } else {
+            context.print_raw(file.as_bytes())?;
         }
         Ok(Outcome::Done)
     }

@@ -37,8 +37,8 @@ impl Destination {
         }
         match (context.global.output, files) {
             (Output::Json, _) => context.print(&json!({ "files": files }), "")?,
-            (Output::Text, [file]) => context.print_raw(file.content.as_bytes())?,
-            (Output::Text, files) => {
+            (_, [file]) => context.print_raw(file.content.as_bytes())?,
+            (_, files) => {
                 let part = |file: &GeneratedFile| format!("### {}\n{}", file.name, file.content);
                 let parts: Vec<_> = files.iter().map(part).collect();
                 context.print_raw(parts.join("\n").as_bytes())?;

@@ -13,6 +13,7 @@ mod sockets;
 mod staging;
 mod streams;
 mod takeover;
+mod upkeep;
 
 use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
@@ -144,6 +145,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let reload = Arc::new(Notify::new());
     let refresh = Arc::new(Notify::new());
     let following = batches::Following::start(&config, &app, Arc::clone(&store));
+    let upkeep = upkeep::Keeping::start(&config.retention, Arc::clone(&store));
     tokio::spawn(catalog::watch::follow(catalog, store, resolve, Arc::clone(&refresh)));
     tokio::spawn(telemetry::metrics::keep_up(metrics.clone()));
     tokio::spawn(forget_what_is_idle(Arc::clone(&app)));
@@ -157,6 +159,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
             app: Arc::clone(&app),
             refresh,
             tls: listeners.tls.clone(),
+            retention: upkeep.retention(),
         }
         .follow(Arc::clone(&reload)),
     );
@@ -189,13 +192,18 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         relieved,
     };
     stopping.run(signals, servers).await;
-    finish(following, &app, writer).await;
+    finish(following, upkeep, &app, writer).await;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// Ends what is under way without a caller, and writes the last rows.
-async fn finish(following: Option<batches::Following>, app: &App, writer: RowWriter) {
+async fn finish(
+    following: Option<batches::Following>,
+    upkeep: upkeep::Keeping,
+    app: &App,
+    writer: RowWriter,
+) {
     tokio::join!(
         async {
             if let Some(following) = following {
@@ -204,6 +212,7 @@ async fn finish(following: Option<batches::Following>, app: &App, writer: RowWri
         },
         app.gateway.tasks.stop(READ_DEADLINE),
         app.gateway.limits.leave(),
+        upkeep.stop(),
     );
     writer.flush_and_stop(FLUSH_DEADLINE).await;
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use super::{Reread, service_manager, settings};
+use super::{Reread, service_manager, settings, upkeep};
 use crate::{
     config::Config,
     http::{App, server::Tls},
+    store,
     telemetry::logs::LevelHandle,
 };
 
@@ -25,6 +26,8 @@ pub(super) struct Reload {
     pub(super) refresh: Arc<Notify>,
     /// Keys and certificates.
     pub(super) tls: Option<Tls>,
+    /// How long rows are kept.
+    pub(super) retention: watch::Sender<store::Retention>,
 }
 
 impl Reload {
@@ -61,6 +64,7 @@ impl Reload {
             tracing::error!("reload: {error}");
         }
         self.app.gateway.settings.store(Arc::new(settings(&new)));
+        self.retention.send_replace(upkeep::retention(&new.retention));
         self.running = new;
         tracing::info!("configuration reloaded");
     }

@@ -1,7 +1,13 @@
 use super::*;
 
 /// Migrations that lock a table which an earlier release has made, and why that is all right.
-const EXCUSED: &[(&str, &str)] = &[];
+const EXCUSED: &[(&str, &str)] = &[
+    ("V5__roll_ups", "the trigger's lock keeps writers out for a moment only: no row is read"),
+    (
+        "V6__roll_up_earlier_rows",
+        "on SQLite, a second for each million rows, while rows wait in the spool",
+    ),
+];
 
 /// What breaks the house rule of `migrations/README.md`.
 fn offences(dialect: Dialect, all: &[Migration]) -> Vec<String> {

@@ -11,10 +11,12 @@ mod keys;
 pub(super) mod migrations;
 mod pool;
 mod position;
+mod reports;
 mod rows;
 mod session;
 mod tasks;
 mod tls;
+mod upkeep;
 mod url;
 
 use std::{sync::Arc, time::Duration};

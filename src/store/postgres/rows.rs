@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::error::{Trouble, may_pass};
 use crate::{
-    domain::{AccessRow, UsageRow},
+    domain::{AccessRow, PromptRow, UsageRow},
     store::{RowBatch, record::to_bigint},
 };
 
@@ -25,6 +25,9 @@ pub(super) async fn write(client: &Client, rows: &RowBatch) -> Result<Option<u32
     }
     if !rows.access.is_empty() {
         write_access(client, &rows.access).await?;
+    }
+    if !rows.prompts.is_empty() {
+        write_prompts(client, &rows.prompts).await?;
     }
     move_last_uses(client, rows).await?;
     // Asked last: if another server answers than has taken the rows, its timeline is a new one.
@@ -93,6 +96,18 @@ async fn write_access(client: &Client, rows: &[AccessRow]) -> Result<(), Trouble
         numbers(rows, |r| Some(r.duration_us)),
         texts(rows, |r| r.model.as_deref()),
         texts(rows, |r| r.error.as_deref()),
+    ];
+    execute(client, insert, &columns).await
+}
+
+async fn write_prompts(client: &Client, rows: &[PromptRow]) -> Result<(), Trouble> {
+    let insert = "INSERT INTO prompts (id, started_at, prompt, answer) \
+         SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[])";
+    let columns: [Column<'_>; 4] = [
+        uuids(rows, |r| Some(r.id)),
+        times(rows, |r| r.started_at),
+        texts(rows, |r| Some(&r.prompt)),
+        texts(rows, |r| r.answer.as_deref()),
     ];
     execute(client, insert, &columns).await
 }

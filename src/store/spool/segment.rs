@@ -7,7 +7,7 @@ use std::{fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{AccessRow, UsageRow},
+    domain::{AccessRow, PromptRow, UsageRow},
     store::RowBatch,
 };
 
@@ -24,6 +24,8 @@ enum RecordRef<'a> {
     Usage(&'a UsageRow),
     #[serde(rename = "a")]
     Access(&'a AccessRow),
+    #[serde(rename = "p")]
+    Prompt(&'a PromptRow),
 }
 
 #[derive(Deserialize)]
@@ -32,6 +34,8 @@ enum Record {
     Usage(UsageRow),
     #[serde(rename = "a")]
     Access(AccessRow),
+    #[serde(rename = "p")]
+    Prompt(PromptRow),
 }
 
 /// What was read from a segment.
@@ -49,6 +53,9 @@ pub(super) fn encode(rows: &RowBatch, frame: &mut Vec<u8>) -> io::Result<()> {
     }
     for row in &rows.access {
         push(&RecordRef::Access(row), frame)?;
+    }
+    for row in &rows.prompts {
+        push(&RecordRef::Prompt(row), frame)?;
     }
     Ok(())
 }
@@ -74,6 +81,7 @@ pub(in crate::store) fn read(path: &Path) -> io::Result<Contents> {
         match serde_json::from_slice(payload) {
             Ok(Record::Usage(row)) => contents.rows.usage.push(row),
             Ok(Record::Access(row)) => contents.rows.access.push(row),
+            Ok(Record::Prompt(row)) => contents.rows.prompts.push(row),
             // The checksum fits, so this was written: by a program that is newer than this one.
             Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
         }

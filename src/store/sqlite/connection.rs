@@ -33,6 +33,7 @@ pub(super) fn open_to_write(path: &Path, patience: Duration) -> Result<Connectio
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    super::upkeep::add_functions(&connection)?;
     Ok(connection)
 }
 

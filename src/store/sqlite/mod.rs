@@ -5,9 +5,11 @@ mod catalog;
 mod connection;
 mod keys;
 pub(super) mod migrations;
+mod reports;
 mod rows;
 mod tasks;
 mod threads;
+mod upkeep;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -9,6 +9,7 @@ use crate::store::{RowBatch, record::to_bigint};
 pub(super) fn write(transaction: &Connection, rows: &RowBatch) -> Result<(), Trouble> {
     write_usage(transaction, rows)?;
     write_access(transaction, rows)?;
+    write_prompts(transaction, rows)?;
     move_last_uses(transaction, rows)
 }
 
@@ -68,6 +69,17 @@ fn write_access(transaction: &Connection, rows: &RowBatch) -> Result<(), Trouble
             row.model,
             row.error,
         ])?;
+    }
+    Ok(())
+}
+
+fn write_prompts(transaction: &Connection, rows: &RowBatch) -> Result<(), Trouble> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO prompts (id, started_at, prompt, answer) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (id) DO NOTHING",
+    )?;
+    for row in &rows.prompts {
+        insert.execute(params![row.id, row.started_at.as_microsecond(), row.prompt, row.answer])?;
     }
     Ok(())
 }

@@ -17,11 +17,11 @@ const COLUMNS: &str = "id, username, cluster, framework, endpoint, model, comput
                        submitted_at, result, error";
 
 /// Every process with this file is on this machine, so its clock is the database's.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     Timestamp::now().as_microsecond()
 }
 
-fn micros(duration: Duration) -> i64 {
+pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 

@@ -21,6 +21,9 @@ use crate::store::{
 /// How long rows gather in the queue between two looks: a wake-up per row would cost more.
 const GATHER: Duration = Duration::from_millis(50);
 
+/// Texts of this size are flushed without waiting for the interval.
+const FLUSH_TEXT: usize = 8 * 1024 * 1024;
+
 #[derive(Debug)]
 pub(super) struct Collector {
     options: WriterOptions,
@@ -31,6 +34,8 @@ pub(super) struct Collector {
     spool: Option<Spool>,
     /// Rows taken from the queue, not yet flushed.
     rows: RowBatch,
+    /// Size of the texts among them.
+    text_bytes: usize,
     /// Sealed segments that the shipper has not been given, oldest first.
     backlog: VecDeque<Segment>,
     /// Segments that the shipper was given and has not done.
@@ -65,6 +70,7 @@ impl Collector {
             shared,
             spool: None,
             rows: RowBatch::default(),
+            text_bytes: 0,
             backlog: VecDeque::new(),
             shipping: VecDeque::new(),
             under_way: 0,
@@ -155,7 +161,7 @@ impl Collector {
                     let now = Instant::now();
                     flush_at.get_or_insert(now + self.options.flush_interval);
                     look_at = now + GATHER.min(self.options.flush_interval);
-                    if self.rows.len() >= self.options.flush_rows {
+                    if self.rows.len() >= self.options.flush_rows || self.text_bytes >= FLUSH_TEXT {
                         flush_at = Some(now);
                         look_at = now;
                     }
@@ -175,6 +181,11 @@ impl Collector {
         match row {
             Row::Usage(row) => self.rows.usage.push(*row),
             Row::Access(row) => self.rows.access.push(*row),
+            Row::Prompt(row) => {
+                self.shared.text_left(row.bytes());
+                self.text_bytes += row.bytes();
+                self.rows.prompts.push(*row);
+            }
         }
     }
 
@@ -186,6 +197,7 @@ impl Collector {
     /// Puts the rows into the spool and gives work to the shipper if it has none.
     async fn flush(&mut self) {
         let rows = mem::take(&mut self.rows);
+        self.text_bytes = 0;
         if self.spool.is_none() {
             self.open_spool().await;
         }

@@ -13,12 +13,16 @@ mod state;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use metrics::counter;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::state::WriterState;
 use self::{collector::Collector, shipper::Shipper, state::Shared};
 use super::Store;
-use crate::domain::{AccessRow, UsageRow};
+use crate::domain::{AccessRow, PromptRow, UsageRow};
+
+/// Size of the texts that may wait to be collected.
+const QUEUE_TEXT: usize = 32 * 1024 * 1024;
 
 /// How rows are collected, kept and written.
 #[derive(Debug, Clone)]
@@ -57,6 +61,7 @@ impl WriterOptions {
 enum Row {
     Usage(Box<UsageRow>),
     Access(Box<AccessRow>),
+    Prompt(Box<PromptRow>),
 }
 
 /// The order to finish.
@@ -103,8 +108,21 @@ impl RowWriter {
         self.push(Row::Access(Box::new(row)));
     }
 
+    /// Takes what was asked and answered in an inference request. Never waits; texts that find no
+    /// room are dropped and counted.
+    pub fn record_prompt(&self, row: PromptRow) {
+        if self.shared.admit_text(row.bytes(), QUEUE_TEXT) {
+            self.push(Row::Prompt(Box::new(row)));
+        } else {
+            counter!("figw_prompts_dropped_total").increment(1);
+        }
+    }
+
     fn push(&self, row: Row) {
-        if self.rows.try_send(row).is_err() {
+        if let Err(error) = self.rows.try_send(row) {
+            if let Row::Prompt(row) = error.into_inner() {
+                self.shared.text_left(row.bytes());
+            }
             self.shared.count_dropped(1);
         }
     }

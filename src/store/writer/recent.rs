@@ -78,7 +78,7 @@ mod tests {
             model: None,
             error: None,
         };
-        Arc::new(RowBatch { usage: Vec::new(), access: vec![row; rows] })
+        Arc::new(RowBatch { usage: Vec::new(), access: vec![row; rows], ..RowBatch::default() })
     }
 
     #[test]

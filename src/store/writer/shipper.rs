@@ -5,10 +5,16 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::spawn_blocking, time::sleep};
 
 use super::{recent::Recent, state::Shared};
-use crate::store::{
-    RowBatch, SchemaState, Store, StoreError,
-    spool::{self, Segment},
+use crate::{
+    domain::PromptRow,
+    store::{
+        RowBatch, SchemaState, Store, StoreError,
+        spool::{self, Segment},
+    },
 };
+
+/// Size of the texts of one batch.
+const BATCH_TEXT: usize = 4 * 1024 * 1024;
 
 /// Rows to be written; at least one of the two is there.
 #[derive(Debug)]
@@ -85,6 +91,8 @@ impl Shipper {
         for batch in batches(rows, self.batch_rows) {
             let batch = Arc::new(batch);
             match self.write(Arc::clone(&batch)).await {
+                // Texts are too large to be remembered.
+                Verdict::Taken(_) if !batch.prompts.is_empty() => {}
                 Verdict::Taken(timeline) => self.note(batch, timeline).await,
                 Verdict::Refused(reason) => return self.set_aside(segment, total, &reason).await,
             }
@@ -107,7 +115,7 @@ impl Shipper {
         loop {
             match self.store.write_rows(Arc::clone(&batch)).await {
                 Ok(timeline) => {
-                    self.shared.database_took(batch.usage.len(), batch.access.len());
+                    self.shared.database_took(&batch);
                     return Verdict::Taken(timeline);
                 }
                 Err(error) => {
@@ -191,15 +199,27 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Cuts the rows into batches of at most `most` rows.
+/// Cuts the rows into batches of at most `most` rows. Texts are in batches of their own, each with one
+/// text at least.
 fn batches(rows: RowBatch, most: usize) -> impl Iterator<Item = RowBatch> {
     let mut usage = rows.usage.into_iter();
     let mut access = rows.access.into_iter();
+    let mut prompts = rows.prompts.into_iter().peekable();
     std::iter::from_fn(move || {
         let usage: Vec<_> = usage.by_ref().take(most).collect();
         let access: Vec<_> = access.by_ref().take(most - usage.len()).collect();
-        let batch = RowBatch { usage, access };
-        (!batch.is_empty()).then_some(batch)
+        if !usage.is_empty() || !access.is_empty() {
+            return Some(RowBatch { usage, access, ..RowBatch::default() });
+        }
+        let mut texts = Vec::from_iter(prompts.next());
+        let mut bytes = texts.first().map_or(0, PromptRow::bytes);
+        while let Some(next) =
+            prompts.next_if(|next| texts.len() < most && bytes + next.bytes() <= BATCH_TEXT)
+        {
+            bytes += next.bytes();
+            texts.push(next);
+        }
+        (!texts.is_empty()).then(|| RowBatch { prompts: texts, ..RowBatch::default() })
     })
 }
 

@@ -2,12 +2,17 @@
 
 use std::{
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use jiff::Timestamp;
 use metrics::{counter, gauge};
 use serde::Serialize;
+
+use crate::store::RowBatch;
 
 /// How the writer is doing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -44,6 +49,8 @@ impl WriterState {
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     state: Mutex<Inner>,
+    /// Size of the texts that wait in the queue.
+    waiting_text: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +66,21 @@ impl Shared {
 
     pub(super) fn snapshot(&self) -> WriterState {
         self.lock().state.clone()
+    }
+
+    /// Makes room in the queue for texts of this size, as long as all together stay below `most`.
+    pub(super) fn admit_text(&self, bytes: usize, most: usize) -> bool {
+        let waiting = self.waiting_text.fetch_add(bytes, Ordering::Relaxed);
+        let fits = waiting.saturating_add(bytes) <= most;
+        if !fits {
+            self.text_left(bytes);
+        }
+        fits
+    }
+
+    /// Texts of this size have left the queue.
+    pub(super) fn text_left(&self, bytes: usize) {
+        self.waiting_text.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn count_dropped(&self, rows: u64) {
@@ -113,14 +135,18 @@ impl Shared {
         }
     }
 
-    pub(super) fn database_took(&self, usage: usize, access: usize) {
+    pub(super) fn database_took(&self, rows: &RowBatch) {
         let mut inner = self.lock();
         inner.state.last_success = Some(Timestamp::now());
         inner.state.since = None;
         let recovered = inner.state.last_error.take().is_some();
         drop(inner);
-        counter!("figw_rows_written_total", "kind" => "usage").increment(usage as u64);
-        counter!("figw_rows_written_total", "kind" => "access").increment(access as u64);
+        let count = |kind: &'static str, rows: usize| {
+            counter!("figw_rows_written_total", "kind" => kind).increment(rows as u64);
+        };
+        count("usage", rows.usage.len());
+        count("access", rows.access.len());
+        count("prompts", rows.prompts.len());
         if recovered {
             tracing::info!("rows reach the database again");
         }

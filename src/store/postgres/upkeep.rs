@@ -1,0 +1,159 @@
+//! Sums of usage, and deleting old rows, in PostgreSQL.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::time::timeout;
+use tokio_postgres::{
+    Client,
+    types::{ToSql, Type},
+};
+use uuid::Uuid;
+
+use super::{Postgres, error::Trouble, run};
+use crate::store::{Aging, Deleted, Span, StoreError, UpkeepStore};
+
+/// The task's row in `upkeep`.
+const TASK: &str = "rows";
+
+/// Held while sums are changed: two transactions that add to the same ones would wait for each other.
+const LOCK: i64 = 0x6669_6777_0002;
+
+/// Rows added to the sums at a time. A list has at most 5,000, so the first always fits.
+const MOST_ROWS: i64 = 10_000;
+
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Takes the oldest lists, and adds their rows to the sums, all in one statement.
+const ROLL_UP: &str = "
+WITH chosen AS (
+    SELECT batch FROM (
+        SELECT batch, sum(cardinality(ids)) OVER (ORDER BY batch) AS rows
+        FROM (SELECT batch, ids FROM usage_pending ORDER BY batch LIMIT 100) AS oldest
+    ) AS counted WHERE rows <= $1
+), taken AS (
+    DELETE FROM usage_pending USING chosen WHERE usage_pending.batch = chosen.batch RETURNING ids
+), fresh AS MATERIALIZED (
+    SELECT date_trunc('hour', started_at, 'UTC') AS hour, (started_at AT TIME ZONE 'UTC')::date AS day,
+           username, cluster, endpoint, model, prompt_tokens, completion_tokens, duration_us,
+           first_byte_us, (status < 400)::int AS succeeded,
+           (status BETWEEN 400 AND 499)::int AS client_error, (status >= 500)::int AS server_error
+    FROM taken, unnest(ids) AS pending (id) JOIN usage USING (id)
+), hourly AS (
+    INSERT INTO usage_hourly AS sums
+    SELECT hour, cluster, endpoint, model, count(*), sum(succeeded), sum(client_error),
+           sum(server_error), sum(prompt_tokens), sum(completion_tokens), sum(duration_us)
+    FROM fresh GROUP BY hour, cluster, endpoint, model
+    ON CONFLICT (hour, cluster, endpoint, model) DO UPDATE SET
+        requests = sums.requests + excluded.requests,
+        succeeded = sums.succeeded + excluded.succeeded,
+        client_errors = sums.client_errors + excluded.client_errors,
+        server_errors = sums.server_errors + excluded.server_errors,
+        prompt_tokens = sums.prompt_tokens + excluded.prompt_tokens,
+        completion_tokens = sums.completion_tokens + excluded.completion_tokens,
+        duration_us = sums.duration_us + excluded.duration_us
+), daily AS (
+    INSERT INTO usage_daily AS sums
+    SELECT day, username, cluster, endpoint, model, count(*), sum(succeeded), sum(client_error),
+           sum(server_error), sum(prompt_tokens), sum(completion_tokens), sum(duration_us)
+    FROM fresh GROUP BY day, username, cluster, endpoint, model
+    ON CONFLICT (day, username, cluster, endpoint, model) DO UPDATE SET
+        requests = sums.requests + excluded.requests,
+        succeeded = sums.succeeded + excluded.succeeded,
+        client_errors = sums.client_errors + excluded.client_errors,
+        server_errors = sums.server_errors + excluded.server_errors,
+        prompt_tokens = sums.prompt_tokens + excluded.prompt_tokens,
+        completion_tokens = sums.completion_tokens + excluded.completion_tokens,
+        duration_us = sums.duration_us + excluded.duration_us
+), latency AS (
+    INSERT INTO usage_latency AS sums
+    SELECT day, cluster, endpoint, model, measure, floor(4 * ln(value) / ln(2::float8)), count(*)
+    FROM fresh, LATERAL (VALUES
+        (1, duration_us::float8),
+        (2, first_byte_us::float8),
+        (3, completion_tokens * 1e9::float8 / nullif(duration_us, 0))
+    ) AS measured (measure, value)
+    WHERE succeeded = 1 AND value >= 1
+    GROUP BY 1, 2, 3, 4, 5, 6
+    ON CONFLICT (day, cluster, endpoint, model, measure, bucket) DO UPDATE SET
+        requests = sums.requests + excluded.requests
+)
+SELECT (SELECT count(*) FROM fresh), (SELECT count(*) FROM taken)";
+
+async fn roll_up(client: &mut Client) -> Result<u64, Trouble> {
+    let transaction = client.transaction().await?;
+    let lock: [Parameter<'_>; 1] = [(&LOCK, Type::INT8)];
+    let question = "SELECT pg_try_advisory_xact_lock($1)";
+    if !transaction.query_typed_one(question, &lock).await?.try_get::<_, bool>(0)? {
+        return Ok(0);
+    }
+    let most: [Parameter<'_>; 1] = [(&MOST_ROWS, Type::INT8)];
+    let row = transaction.query_typed_one(ROLL_UP, &most).await?;
+    let (rows, lists): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    transaction.commit().await?;
+    // Rows that somebody has deleted leave their list behind, which has gone now, too.
+    Ok(u64::try_from(rows.max(lists)).unwrap_or_default())
+}
+
+/// Rows are found by `started_at`, whose index all of these tables have.
+async fn delete_old(
+    client: &Client,
+    table: Aging,
+    span: Span,
+    most: u32,
+) -> Result<Deleted, Trouble> {
+    let table = table.table();
+    let delete = format!(
+        "WITH old AS (SELECT ctid FROM {table} WHERE started_at >= $1 AND started_at < $2 \
+         ORDER BY started_at LIMIT $3), \
+         gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) \
+         RETURNING started_at) SELECT count(*), max(started_at) FROM gone"
+    );
+    // Earlier times than the database knows are as good as its earliest.
+    let from = span.from.max(Timestamp::UNIX_EPOCH);
+    let most = i64::from(most);
+    let parameters: [Parameter<'_>; 3] =
+        [(&from, Type::TIMESTAMPTZ), (&span.until, Type::TIMESTAMPTZ), (&most, Type::INT8)];
+    let row = client.query_typed_one(&delete, &parameters).await?;
+    let rows: i64 = row.try_get(0)?;
+    Ok(Deleted { rows: u64::try_from(rows).unwrap_or_default(), up_to: row.try_get(1)? })
+}
+
+async fn lease(client: &Client, holder: Uuid, lease: Duration) -> Result<bool, Trouble> {
+    let upsert = "INSERT INTO upkeep (task, holder, leased_until) \
+         VALUES ($1, $2, now() + make_interval(secs => $3)) \
+         ON CONFLICT (task) DO UPDATE SET holder = excluded.holder, \
+         leased_until = excluded.leased_until \
+         WHERE upkeep.holder = excluded.holder OR upkeep.leased_until <= now()";
+    let seconds = lease.as_secs_f64();
+    let parameters: [Parameter<'_>; 3] =
+        [(&TASK, Type::TEXT), (&holder, Type::UUID), (&seconds, Type::FLOAT8)];
+    Ok(client.execute_typed(upsert, &parameters).await? == 1)
+}
+
+async fn release(client: &Client, holder: Uuid) -> Result<(), Trouble> {
+    let delete = "DELETE FROM upkeep WHERE task = $1 AND holder = $2";
+    let parameters: [Parameter<'_>; 2] = [(&TASK, Type::TEXT), (&holder, Type::UUID)];
+    client.execute_typed(delete, &parameters).await?;
+    Ok(())
+}
+
+#[async_trait]
+impl UpkeepStore for Postgres {
+    async fn lease_upkeep(&self, holder: Uuid, length: Duration) -> Result<bool, StoreError> {
+        run!(self, c => lease(c, holder, length))
+    }
+
+    async fn release_upkeep(&self, holder: Uuid) -> Result<(), StoreError> {
+        run!(self, c => release(c, holder))
+    }
+
+    async fn roll_up(&self) -> Result<u64, StoreError> {
+        run!(self, c => roll_up(c))
+    }
+
+    async fn delete_old(&self, table: Aging, span: Span, most: u32) -> Result<Deleted, StoreError> {
+        run!(self, c => delete_old(c, table, span, most))
+    }
+}
