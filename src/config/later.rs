@@ -7,7 +7,6 @@ const LATER: &[(&str, &str)] = &[
     ("logging.file", "log files"),
     ("logging.max_bytes", "log files"),
     ("logging.keep", "log files"),
-    ("logging.prompts", "storing of prompts"),
 ];
 
 /// What the key waits for, when exactly this key or section is in the list.

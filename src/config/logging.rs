@@ -27,7 +27,8 @@ pub struct Logging {
     /// Rotated files to keep.
     #[schemars(range(max = 10_000))]
     pub keep: u32,
-    /// How much of the text of prompts and answers is stored.
+    /// How much of prompts and answers is stored in the database, in the table `prompts`, for as long as
+    /// `retention.prompts` says. No log ever holds any of it.
     pub prompts: Prompts,
 }
 
@@ -87,8 +88,8 @@ pub enum Prompts {
     /// nothing
     #[default]
     Off,
-    /// the beginning
+    /// the first 2 KiB of each request's and each answer's body
     Truncated,
-    /// all of it
+    /// each request's body, and each answer's up to 16 MiB
     Full,
 }

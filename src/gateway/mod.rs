@@ -19,6 +19,7 @@ pub mod routing;
 pub mod scan;
 pub mod staging;
 pub mod tasks;
+pub mod transcript;
 
 use std::{
     sync::Arc,
@@ -46,6 +47,7 @@ use self::{
     routing::{Course, Fault, Rooms, Routing},
     scan::{Invalid, Scan},
     tasks::Tasks,
+    transcript::Transcript,
 };
 use crate::{
     backends::{
@@ -54,6 +56,7 @@ use crate::{
         metis::Manifests,
     },
     catalog::Catalog,
+    config::Prompts,
     domain::{AccessRow, Caller, Route, TokenCount, UsageRow},
     limits::{Allowance, Limits, Standing},
     store::RowWriter,
@@ -108,6 +111,8 @@ pub struct Settings {
     pub budgets: Budgets,
     /// How one of several endpoints is chosen.
     pub routing: Routing,
+    /// What is stored of prompts and answers.
+    pub prompts: Prompts,
     /// The longest body taken, in bytes.
     pub max_body_bytes: usize,
     /// The longest pause in the middle of a request's body.
@@ -334,7 +339,8 @@ impl Gateway {
             stay: None,
             reservation: None,
         };
-        Record::open(row, request.head.started, scan.prompt_bytes, books)
+        let transcript = Transcript::of(&request.body, self.settings.load().prompts);
+        Record::open(row, request.head.started, scan.prompt_bytes, transcript, books)
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     refusal::Refusal,
     relay::usage::ReportedUsage,
     routing::{Fault, Stay},
+    transcript::Transcript,
 };
 use crate::{
     domain::{TokenCount, UsageRow},
@@ -66,14 +67,23 @@ pub struct Record {
     pub usage: ReportedUsage,
     prompt_bytes: u64,
     events: u64,
+    /// What is stored of the texts, if anything is.
+    transcript: Option<Transcript>,
 }
 
 impl Record {
     /// Opens the account; `row` holds what is known from the request.
     #[must_use]
-    pub fn open(row: UsageRow, started: Instant, prompt_bytes: u64, books: Books) -> Self {
+    pub fn open(
+        row: UsageRow,
+        started: Instant,
+        prompt_bytes: u64,
+        transcript: Option<Transcript>,
+        books: Books,
+    ) -> Self {
         let usage = ReportedUsage::default();
-        Self { row: Some(row), started, books: Some(books), usage, prompt_bytes, events: 0 }
+        let (row, books) = (Some(row), Some(books));
+        Self { row, started, books, usage, prompt_bytes, events: 0, transcript }
     }
 
     /// When the request's head had been read.
@@ -163,9 +173,12 @@ impl Record {
     }
 
     /// A piece of the answer's body goes out to the caller.
-    pub fn sent(&mut self, bytes: usize) {
+    pub fn sent(&mut self, bytes: &[u8]) {
         if let Some(row) = &mut self.row {
-            row.response_bytes += bytes as u64;
+            row.response_bytes += bytes.len() as u64;
+        }
+        if let Some(transcript) = &mut self.transcript {
+            transcript.answered(bytes);
         }
     }
 
@@ -192,6 +205,9 @@ impl Record {
             }
         }
         books.meters.closed(&row);
+        if let Some(transcript) = self.transcript.take() {
+            books.sink.record_prompt(transcript.into_row(&row));
+        }
         books.sink.record_usage(row);
     }
 

@@ -119,7 +119,7 @@ impl Ready {
         let body = match body {
             ReadyBody::Whole(bytes) => {
                 record.replied(status);
-                record.sent(bytes.len());
+                record.sent(&bytes);
                 record.close((!status.is_success()).then(|| "the back end refused it".to_owned()));
                 ReplyBody::Whole(bytes)
             }

@@ -37,6 +37,7 @@ pub fn csv(by: Grouping, sums: &[UsageSum]) -> Result<Vec<u8>, csv::Error> {
 }
 
 /// Models are named by callers, and spreadsheets take a cell that begins like this for a formula.
+#[must_use]
 pub fn harmless(cell: &str) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{cell}")

@@ -97,11 +97,11 @@ async fn every_row_counts_once(store: &dyn Store, counter: &Counter<'_>) {
     assert_eq!(hour, 1);
     // 250 ms, 1 ms, and 30 tokens in 250 ms: floor(4 * log2(v)) of each.
     for (measure, bucket) in [(1, 71), (2, 39), (3, 67)] {
-        let counted = counter.number(&format!(
+        let found = counter.number(&format!(
             "SELECT sum(requests) FROM usage_latency WHERE day = '2021-03-01' AND model = 'm' \
              AND measure = {measure} AND bucket = {bucket}"
         ));
-        assert_eq!(counted, 2, "only those that succeeded, {measure}");
+        assert_eq!(found, 2, "only those that succeeded, {measure}");
     }
 }
 

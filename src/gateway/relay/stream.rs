@@ -162,7 +162,7 @@ impl EventRelay {
 
     fn send(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
-            self.record.sent(bytes.len());
+            self.record.sent(&bytes);
             self.out.push_back(bytes);
         }
     }

@@ -128,7 +128,7 @@ impl LongRelay {
     }
 
     fn pass(&mut self, bytes: Bytes) -> Bytes {
-        self.record.sent(bytes.len());
+        self.record.sent(&bytes);
         let kept = &bytes[bytes.len().saturating_sub(TAIL)..];
         if self.tail.len() + kept.len() > 2 * TAIL {
             let surplus = self.tail.len().saturating_sub(TAIL);

@@ -304,6 +304,7 @@ fn settings(config: &Config) -> Settings {
             total: config.gateway.request_timeout,
         },
         routing: routing(&config.gateway),
+        prompts: config.logging.prompts,
         max_body_bytes: usize::try_from(config.server.max_body_bytes).unwrap_or(usize::MAX),
         body_timeout: config.server.body_timeout,
     }
