@@ -69,6 +69,7 @@ pub(super) struct Answer {
 struct Lease {
     left: u64,
     granted: u64,
+    since: u64,
     until: u64,
 }
 
@@ -145,7 +146,10 @@ impl Account {
         }
         self.has_news = true;
         self.refused = None;
-        if let Some(lease) = &mut self.lease {
+        // What was spent before the lease is no part of it: Redis may forget that while the lease runs.
+        if let Some(lease) = &mut self.lease
+            && at > lease.since
+        {
             lease.left = lease.left.saturating_add(taken).min(lease.granted);
         }
     }
@@ -198,7 +202,7 @@ impl Account {
         let granted = answer.granted;
         if granted > 0 {
             let until = asked_at + lease_life(self.window);
-            self.lease = Some(Lease { left: granted, granted, until });
+            self.lease = Some(Lease { left: granted, granted, since: now, until });
             self.has_news = true;
         }
         self.refused = (need > granted).then(|| {

@@ -84,12 +84,12 @@ impl Ledger {
     /// Takes back what was added `at` that moment, as far as it is still in the window. Returns how
     /// much that was.
     pub(super) fn take_back(&mut self, at: u64, count: u64) -> u64 {
-        let after = self.entries.partition_point(|entry| entry.first <= at);
+        // Two entries may share the moment. From the one that leaves first: what stays then is never
+        // less than what was spent.
+        let begin = self.entries.partition_point(|entry| entry.last < at);
+        let after = self.entries.partition_point(|entry| entry.first <= at).max(begin);
         let mut left = count;
-        for entry in self.entries.range_mut(..after).rev() {
-            if left == 0 || entry.last < at {
-                break;
-            }
+        for entry in self.entries.range_mut(begin..after) {
             let taken = left.min(entry.count);
             entry.count -= taken;
             left -= taken;

@@ -257,6 +257,17 @@ fn whoever_is_quiet_is_forgotten() {
     assert!(one.account.is_idle(one.clock + 1_000));
 }
 
+#[test]
+fn what_was_spent_before_a_lease_does_not_fill_it_again() {
+    let (mut redis, mut one) = (Redis::new(SECOND), Instance::new(0, SECOND));
+    let (at, count) = one.spend(&mut redis, 0, (10, 40), false).unwrap();
+    assert!(one.spend(&mut redis, 900, (30, 40), false).is_some());
+    one.account.give_back(one.clock + 950, at, count);
+    // At 1,000 Redis forgets the first ten; those of the lease are then all that it knows of.
+    let verdict = one.account.spend(one.clock + 960, 10, 40, Among::Shared);
+    assert_eq!(verdict, Verdict::Ask);
+}
+
 /// What was really spent, and when, by one clock.
 #[derive(Default)]
 struct Truth(Vec<(u64, u64)>);
