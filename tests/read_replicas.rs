@@ -60,10 +60,7 @@ async fn listed(caller: &Caller) -> usize {
 
 /// Lists that were read from there.
 fn reads(gateway: &Gateway, database: &str) -> u64 {
-    let labels = match database {
-        "primary" => "database=\"primary\"".to_owned(),
-        replica => format!("database=\"{replica}\",outcome=\"answered\""),
-    };
+    let labels = format!("database=\"{database}\",outcome=\"answered\"");
     let count = gateway.metric(&format!("figw_database_reads_total{{{labels}}}"));
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
     let count = count.unwrap_or_default() as u64;

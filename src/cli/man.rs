@@ -1,4 +1,4 @@
-//! `figw man`: manual pages, one for each command and one for the configuration file.
+//! `figw man`: manual pages, one for each command, for the configuration file and for metrics.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory};
 use clap_mangen::Man;
 
 use super::{Cli, Context, Failure, Outcome};
-use crate::config;
+use crate::{config, telemetry};
 
 /// Arguments of `figw man`.
 #[derive(Debug, Args)]
@@ -37,6 +37,10 @@ pub fn pages() -> std::io::Result<Vec<Page>> {
         file_name: "figw-config.5".to_owned(),
         content: config::manual().into_bytes(),
     }];
+    pages.push(Page {
+        file_name: "figw-metrics.7".to_owned(),
+        content: telemetry::metrics::manual().into_bytes(),
+    });
     add_pages(&root, &mut pages)?;
     pages.sort_by(|a, b| a.file_name.cmp(&b.file_name));
     Ok(pages)

@@ -23,6 +23,7 @@ pub mod secret;
 mod server;
 mod shape;
 mod staging;
+mod telemetry;
 mod units;
 mod yaml;
 
@@ -47,6 +48,7 @@ pub use retention::Retention;
 pub use secret::{Secret, SecretError, SecretUrl};
 pub use server::{Server, Tls};
 pub use staging::Staging;
+pub use telemetry::Telemetry;
 pub use units::{HttpUrl, Network};
 pub use yaml::example;
 
@@ -109,6 +111,8 @@ pub struct Config {
     /// made from them. The databases use the room again for new rows; they do not give it back to the
     /// disk.
     pub retention: Retention,
+    /// What others can measure of the gateway.
+    pub telemetry: Telemetry,
     /// Where backups go and how long they are kept.
     pub backup: Backup,
     /// How `figw migrate` goes about it.

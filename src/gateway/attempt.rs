@@ -93,6 +93,7 @@ impl Gateway {
         let served = &*contender.served;
         let call = call(request, scan, served);
         let budgets = self.settings.load().budgets;
+        record.asks();
         let current;
         let target = match &contender.line.way {
             Ok(Way::Direct(target)) => &**target,

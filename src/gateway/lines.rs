@@ -19,6 +19,7 @@ use crate::{
     catalog::Served,
     domain::{Echo, Endpoint, EndpointSettings},
     limits::{EndpointLimits, Limits},
+    telemetry::metrics,
 };
 
 /// An endpoint, ready to be sent to.
@@ -128,10 +129,12 @@ impl Lines {
         known.values().cloned().collect()
     }
 
-    /// Forgets endpoints that `keep` does not know any more, with their credentials.
+    /// Forgets endpoints that `keep` does not know any more, with their credentials and metrics.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
         let mut known = self.by_slug.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|slug, _| keep(slug));
+        // While nobody can add a line whose metrics would go at once.
+        metrics::retain("endpoint", |slug| known.contains_key(slug));
     }
 }
 

@@ -4,15 +4,24 @@
 //! (<https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/>). Labels come from the
 //! catalogue alone: what callers write never makes a new series.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use metrics::{Counter, Histogram, counter, histogram};
 
-use crate::domain::{Endpoint, Route, UsageRow};
+use crate::{
+    domain::{Endpoint, Route, UsageRow},
+    telemetry::metrics::float,
+};
 
-/// The metric handles of one endpoint.
+/// The metric handles of one endpoint. Those of a route are made with its first request: most
+/// endpoints are only ever asked on one.
 pub struct EndpointMeters {
-    routes: [RouteMeters; Route::ALL.len()],
+    endpoint: String,
+    model: String,
+    routes: [OnceLock<RouteMeters>; Route::ALL.len()],
 }
 
 struct RouteMeters {
@@ -20,6 +29,8 @@ struct RouteMeters {
     requests: [Counter; 4],
     duration: Histogram,
     first_byte: Histogram,
+    each_token: Histogram,
+    overhead: Histogram,
     input_tokens: Histogram,
     output_tokens: Histogram,
 }
@@ -31,34 +42,50 @@ impl std::fmt::Debug for EndpointMeters {
 }
 
 impl EndpointMeters {
-    /// Registers the series of `endpoint`, or finds them again.
+    /// Those of `endpoint`.
     #[must_use]
     pub fn new(endpoint: &Endpoint) -> Arc<Self> {
-        Arc::new(Self { routes: Route::ALL.map(|route| RouteMeters::new(endpoint, route)) })
+        let (endpoint, model) = (endpoint.slug.clone(), endpoint.model.clone());
+        Arc::new(Self { endpoint, model, routes: Default::default() })
+    }
+
+    fn of(&self, route: Route) -> &RouteMeters {
+        self.routes[route as usize]
+            .get_or_init(|| RouteMeters::new(&self.endpoint, &self.model, route))
+    }
+
+    /// An answer begins to go out; figw itself has taken `overhead` until now.
+    pub fn handed_on(&self, route: Route, overhead: Duration) {
+        self.of(route).overhead.record(overhead.as_secs_f64());
     }
 
     /// A request has ended as `row` says.
     pub fn closed(&self, row: &UsageRow) {
-        let meters = &self.routes[row.route as usize];
+        let meters = self.of(row.route);
         if let Some(class) = meters.requests.get(usize::from(row.status / 100).wrapping_sub(2)) {
             class.increment(1);
         }
         meters.duration.record(seconds(row.duration_us));
         if let Some(first_byte) = row.first_byte_us {
             meters.first_byte.record(seconds(first_byte));
+            let further = row.tokens.completion.saturating_sub(1);
+            if row.streamed && row.error.is_none() && further > 0 {
+                let after = row.duration_us.saturating_sub(first_byte);
+                meters.each_token.record(seconds(after) / float(further));
+            }
         }
         if row.tokens.prompt + row.tokens.completion > 0 {
-            meters.input_tokens.record(precise(row.tokens.prompt));
-            meters.output_tokens.record(precise(row.tokens.completion));
+            meters.input_tokens.record(float(row.tokens.prompt));
+            meters.output_tokens.record(float(row.tokens.completion));
         }
     }
 }
 
 impl RouteMeters {
-    fn new(endpoint: &Endpoint, route: Route) -> Self {
+    fn new(endpoint: &str, model: &str, route: Route) -> Self {
         let labels = [
-            ("endpoint", endpoint.slug.clone()),
-            ("gen_ai_request_model", endpoint.model.clone()),
+            ("endpoint", endpoint.to_owned()),
+            ("gen_ai_request_model", model.to_owned()),
             ("gen_ai_operation_name", operation(route).to_owned()),
         ];
         let requests = ["2xx", "3xx", "4xx", "5xx"].map(|class| {
@@ -75,6 +102,11 @@ impl RouteMeters {
             requests,
             duration: histogram!("gen_ai_server_request_duration_seconds", &labels),
             first_byte: histogram!("gen_ai_server_time_to_first_token_seconds", &labels),
+            each_token: histogram!("gen_ai_server_time_per_output_token_seconds", &labels),
+            overhead: histogram!(
+                "figw_gateway_overhead_seconds",
+                "gen_ai_operation_name" => operation(route)
+            ),
             input_tokens: tokens("input"),
             output_tokens: tokens("output"),
         }
@@ -92,10 +124,5 @@ const fn operation(route: Route) -> &'static str {
 }
 
 fn seconds(micros: u64) -> f64 {
-    std::time::Duration::from_micros(micros).as_secs_f64()
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a metric needs no more than 52 bits")]
-const fn precise(count: u64) -> f64 {
-    count as f64
+    Duration::from_micros(micros).as_secs_f64()
 }

@@ -161,6 +161,8 @@ pub struct Inference {
     pub caller: Arc<Caller>,
     /// How far the caller's limit on requests is used up, where there is one.
     pub requests: Option<Standing>,
+    /// How long its body was waited for.
+    pub waited: Duration,
     /// Where it is to be answered.
     pub place: Place,
     /// What is asked.
@@ -220,7 +222,9 @@ impl Gateway {
     ) -> Result<Reply, Refusal> {
         let mut last = None;
         loop {
-            let (index, stay) = match course.next().await {
+            let next = course.next().await;
+            record.waited(course.take_waited());
+            let (index, stay) = match next {
                 Ok(Some(next)) => next,
                 Ok(None) => {
                     return Err(record.refuse(last.unwrap_or_else(|| course.nobody(&scan.model))));
@@ -340,7 +344,10 @@ impl Gateway {
             reservation: None,
         };
         let transcript = Transcript::of(&request.body, self.settings.load().prompts);
-        Record::open(row, request.head.started, scan.prompt_bytes, transcript, books)
+        let (started, prompt_bytes) = (request.head.started, scan.prompt_bytes);
+        let mut record = Record::open(row, started, prompt_bytes, transcript, books);
+        record.waited(request.waited);
+        record
     }
 }
 

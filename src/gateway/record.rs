@@ -1,6 +1,9 @@
 //! The account of one inference request: opened when its endpoint is known, closed exactly once.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::StatusCode;
 
@@ -62,6 +65,10 @@ pub struct Books {
 pub struct Record {
     row: Option<UsageRow>,
     started: Instant,
+    /// What of the time since then was not figw's own.
+    elsewhere: Duration,
+    /// Since when the request is at an endpoint that has not answered yet.
+    asking_since: Option<Instant>,
     books: Option<Books>,
     /// What the back end reported so far.
     pub usage: ReportedUsage,
@@ -82,14 +89,49 @@ impl Record {
         books: Books,
     ) -> Self {
         let usage = ReportedUsage::default();
-        let (row, books) = (Some(row), Some(books));
-        Self { row, started, books, usage, prompt_bytes, events: 0, transcript }
+        Self {
+            row: Some(row),
+            started,
+            elsewhere: Duration::ZERO,
+            asking_since: None,
+            books: Some(books),
+            usage,
+            prompt_bytes,
+            events: 0,
+            transcript,
+        }
     }
 
     /// When the request's head had been read.
     #[must_use]
     pub const fn started(&self) -> Instant {
         self.started
+    }
+
+    /// So long others were waited for.
+    pub fn waited(&mut self, time: Duration) {
+        self.elsewhere += time;
+    }
+
+    /// From now on the endpoint is waited for.
+    pub fn asks(&mut self) {
+        self.asking_since = Some(Instant::now());
+    }
+
+    /// What can be held back of its answer is there, or it is waited for no longer.
+    pub fn heard(&mut self) {
+        if let Some(since) = self.asking_since.take() {
+            self.elsewhere += since.elapsed();
+        }
+    }
+
+    /// The endpoint's answer begins to go out.
+    pub fn handed_on(&mut self) {
+        self.heard();
+        if let (Some(row), Some(books)) = (&self.row, &self.books) {
+            let overhead = self.started.elapsed().saturating_sub(self.elsewhere);
+            books.meters.handed_on(row.route, overhead);
+        }
     }
 
     /// The request is being sent to this endpoint, the first one or another.
@@ -135,6 +177,7 @@ impl Record {
 
     /// The request has left its endpoint, and may go to another.
     pub fn left(&mut self) {
+        self.heard();
         if let Some(books) = &mut self.books {
             books.stay = None;
             books.reservation = None;

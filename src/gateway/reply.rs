@@ -82,9 +82,12 @@ pub async fn ready(
     if stream && status.is_success() {
         let deadline = record.started() + budgets.first_byte.min(budgets.total);
         let first = FirstEvents::wait_for(answer.body, deadline).await?;
+        record.heard();
         return Ok(Ready { status, headers, body: ReadyBody::Events(first), budgets });
     }
-    let body = match whole::begin(answer.body, record, budgets, begun).await? {
+    let begun = whole::begin(answer.body, record, budgets, begun).await?;
+    record.heard();
+    let body = match begun {
         Begun::Whole(bytes) => {
             if status.is_success() {
                 read(&bytes, route, record).map_err(Refusal::failed)?;
@@ -112,6 +115,7 @@ impl Ready {
         hide_usage: bool,
         mut record: Record,
     ) -> Reply {
+        record.handed_on();
         let Self { status, mut headers, body, budgets } = self;
         if let Some(endpoint) = endpoint {
             headers.insert("x-figw-endpoint", endpoint);

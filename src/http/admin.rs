@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use metrics_exporter_prometheus::PrometheusHandle;
+use metrics::gauge;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use subtle::ConstantTimeEq;
@@ -11,15 +11,18 @@ use tokio::sync::Notify;
 use warp::{Filter, Reply, filters::BoxedFilter, reply::Response};
 
 use super::{App, error, with};
-use crate::gateway::Refusal;
+use crate::{
+    gateway::Refusal,
+    telemetry::metrics::{Exposition, float},
+};
 
 /// What the admin listener works on.
 #[derive(Debug)]
 pub struct Admin {
     /// The public side.
     pub app: Arc<App>,
-    /// Renders the metrics.
-    pub metrics: PrometheusHandle,
+    /// Renders the metrics, when they are kept.
+    pub metrics: Option<Exposition>,
     /// Asks for a reload of configuration and catalogue.
     pub reload: Arc<Notify>,
     /// Must be sent as a bearer token, when there is one.
@@ -99,7 +102,14 @@ fn refused() -> Response {
 }
 
 fn metrics(admin: &Admin) -> Response {
-    let mut response = Response::new(admin.metrics.render().into());
+    let Some(exposition) = admin.metrics else {
+        let message = "Metrics are off: telemetry.metrics is false.";
+        let refusal = Refusal::not_found("metrics_off", message);
+        return error::response(&refusal, error::Shape::OpenAi);
+    };
+    admin.app.readiness.measure();
+    gauge!("figw_rows_queued").set(float(admin.app.gateway.rows.queued() as u64));
+    let mut response = Response::new(exposition.render().into());
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, text);
     response

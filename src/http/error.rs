@@ -23,6 +23,8 @@ pub fn response(refusal: &Refusal, shape: Shape) -> Response {
         Shape::OpenAi => refusal.openai_json(),
         Shape::Anthropic => refusal.anthropic_json(),
     };
+    metrics::counter!("figw_refusals_total", "status" => refusal.status.as_str().to_owned())
+        .increment(1);
     let mut response = json(refusal.status, &body);
     if let Some(after) = refusal.retry_after {
         // Whole seconds, rounded up: a caller that waits as told must not be too early.

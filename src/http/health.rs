@@ -11,6 +11,7 @@ use std::{
 
 use http::{HeaderValue, StatusCode, header};
 use jiff::Timestamp;
+use metrics::gauge;
 use serde::Serialize;
 use serde_json::{Value, json};
 use warp::{Filter, filters::BoxedFilter, reply::Response};
@@ -165,6 +166,17 @@ impl Readiness {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.report().0.is_success()
+    }
+
+    /// Tells metrics what `/ready` would say now.
+    pub fn measure(&self) {
+        let flag = |is: bool| if is { 1.0 } else { 0.0 };
+        let checks = self.checks();
+        gauge!("figw_ready").set(flag(checks.iter().all(|check| check.state != State::Failed)));
+        gauge!("figw_draining").set(flag(self.is_draining()));
+        for check in checks {
+            gauge!("figw_check_ok", "check" => check.name).set(flag(check.state == State::Ok));
+        }
     }
 
     fn checks(&self) -> Vec<Check> {

@@ -1,6 +1,6 @@
 //! The five inference routes, federated and per endpoint.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Buf;
 use futures_util::Stream;
@@ -55,10 +55,13 @@ async fn infer<B: Buf>(
         let settings = app.gateway.settings.load();
         (settings.max_body_bytes, settings.body_timeout)
     };
+    let since = Instant::now();
     let body = body::collect(body, &headers, limit, pause)
         .await
         .inspect_err(|refusal| app.gateway.record_refusal(&head, &caller, None, refusal))?;
-    app.gateway.infer(Inference { head, headers, caller, requests, place, route, body }).await
+    let waited = since.elapsed();
+    let request = Inference { head, headers, caller, requests, waited, place, route, body };
+    app.gateway.infer(request).await
 }
 
 const fn shape(route: Route) -> error::Shape {

@@ -109,7 +109,8 @@ impl Reader {
             }
         }
         if self.replicas.is_some() {
-            counter!("figw_database_reads_total", "database" => PRIMARY).increment(1);
+            counter!("figw_database_reads_total", "database" => PRIMARY, "outcome" => "answered")
+                .increment(1);
         }
         ask(&*self.primary).await
     }

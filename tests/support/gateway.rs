@@ -329,9 +329,14 @@ impl Gateway {
 
     /// A metric, such as `figw_breaker_open{endpoint="a"}`; nothing while it has not been set.
     pub fn metric(&self, series: &str) -> Option<f64> {
-        let (_, text) = http_get(self.admin_port, "/metrics").expect("metrics");
+        let text = self.metrics();
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
         Some(line.parse().expect("a number"))
+    }
+
+    /// All metrics, as Prometheus gets them.
+    pub fn metrics(&self) -> String {
+        http_get(self.admin_port, "/metrics").expect("metrics").1
     }
 
     /// The admin listener.

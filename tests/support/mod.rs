@@ -35,6 +35,7 @@ pub mod load;
 pub mod login_server;
 pub mod nginx;
 pub mod object_store;
+pub mod observed;
 pub mod outage;
 pub mod person;
 pub mod played;

@@ -15,6 +15,7 @@ mod shared;
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use metrics::Counter;
 use secrecy::SecretString;
 use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
@@ -86,7 +87,6 @@ pub struct Logins {
     runtime: Handle,
 }
 
-#[derive(Debug)]
 struct Inner {
     services: Services,
     rules: Rules,
@@ -95,6 +95,14 @@ struct Inner {
     flights: Arc<Flights>,
     turns: Semaphore,
     health: Health,
+    /// Counts those that are known without asking anybody.
+    remembered: Counter,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("rules", &self.rules).finish_non_exhaustive()
+    }
 }
 
 impl Logins {
@@ -117,6 +125,7 @@ impl Logins {
             flights: Arc::default(),
             turns: Semaphore::new(MOST_ASKED),
             health: Health::default(),
+            remembered: metrics::counter!("figw_globus_logins_total", "found" => "memory"),
         };
         Self { inner: Arc::new(inner), runtime }
     }
@@ -133,8 +142,14 @@ impl Logins {
     /// Why it does not open the door.
     pub async fn caller(&self, hash: KeyHash, token: &str) -> Result<Arc<Caller>, LoginError> {
         match self.inner.memories.of(&hash, Timestamp::now()) {
-            Memory::Fresh(caller) | Memory::StaleWithoutGlobus(caller) => Ok(caller),
-            Memory::Refused(denial) => Err(LoginError::Denied(denial)),
+            Memory::Fresh(caller) | Memory::StaleWithoutGlobus(caller) => {
+                self.inner.remembered.increment(1);
+                Ok(caller)
+            }
+            Memory::Refused(denial) => {
+                self.inner.remembered.increment(1);
+                Err(LoginError::Denied(denial))
+            }
             // What is rare is boxed, so that every other request carries a pointer for it.
             Memory::Stale(caller) => Box::pin(self.renew(caller, hash, token)).await,
             Memory::Nothing if !could_be_a_token(token) => {
@@ -158,6 +173,7 @@ impl Logins {
     }
 
     async fn ask(&self, hash: KeyHash, token: &str) -> Verdict {
+        metrics::counter!("figw_globus_logins_total", "found" => "elsewhere").increment(1);
         let remembered = || match self.inner.memories.of(&hash, Timestamp::now()) {
             Memory::Fresh(caller) | Memory::StaleWithoutGlobus(caller) => Some(Ok(caller)),
             Memory::Refused(denial) => Some(Err(LoginError::Denied(denial))),
@@ -211,6 +227,8 @@ impl Inner {
     /// instances comes with the verdict.
     async fn find_out(&self, hash: KeyHash, token: &SecretString) -> (Verdict, Option<Entry>) {
         let shared = self.shared.get(&hash, Timestamp::now()).await;
+        let outcome = if shared.is_some() { "hit" } else { "miss" };
+        metrics::counter!("figw_globus_logins_shared_total", "outcome" => outcome).increment(1);
         if let Some(verdict) = shared.and_then(|entry| self.remember(hash, &entry)) {
             return (verdict, None);
         }

@@ -88,6 +88,8 @@ pub struct Course<'a> {
     sent: u32,
     /// The endpoint that it has left without an answer.
     left: Option<usize>,
+    /// How long it has waited for an endpoint to be free, as far as nobody was told yet.
+    waited: Duration,
 }
 
 impl<'a> Course<'a> {
@@ -124,6 +126,7 @@ impl<'a> Course<'a> {
             budgets,
             sent: 0,
             left: None,
+            waited: Duration::ZERO,
         }
     }
 
@@ -154,7 +157,10 @@ impl<'a> Course<'a> {
             let index = match choice {
                 Choice::Send(index) | Choice::Try(index) => index,
                 Choice::Wait => {
-                    self.wait().await?;
+                    let since = Instant::now();
+                    let waited = self.wait().await;
+                    self.waited += since.elapsed();
+                    waited?;
                     continue;
                 }
                 Choice::None if self.is_full(now) => return Err(self.busy()),
@@ -236,6 +242,11 @@ impl<'a> Course<'a> {
         let left = self.deadline(&self.contenders[index]).saturating_duration_since(Instant::now());
         let patience = self.policy.attempt_timeout.min(left / 2).max(LOOK_AROUND);
         (self.contenders.len() > 1).then_some(patience)
+    }
+
+    /// How long it has waited for an endpoint to be free since this was last asked.
+    pub fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
     }
 
     /// Whether an endpoint is given only what time others have left.

@@ -7,6 +7,8 @@ use std::{
 
 use metrics::{Gauge, gauge};
 
+use crate::telemetry;
+
 /// One waiting room for each model, there while somebody waits in it.
 #[derive(Debug, Default)]
 pub struct Rooms {
@@ -44,6 +46,12 @@ impl Rooms {
         let gauge = gauge!("figw_waiting_room_requests", "model" => model.to_string());
         gauge.increment(1.0);
         Some(Place { rooms: self, model: Arc::clone(model), waiting: gauge })
+    }
+
+    /// Forgets the metrics of models that `keep` does not know, and that nobody waits for.
+    pub fn retain(&self, keep: impl Fn(&str) -> bool) {
+        let rooms = self.by_model.lock().unwrap_or_else(PoisonError::into_inner);
+        telemetry::metrics::retain("model", |model| rooms.contains_key(model) || keep(model));
     }
 
     /// How many wait for `model`.

@@ -19,7 +19,6 @@ use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use warp::{filters::BoxedFilter, reply::Response};
@@ -45,7 +44,7 @@ use crate::{
     limits::Limits,
     outbound,
     store::{Reader, RowWriter, Store, WriterOptions},
-    telemetry::{self, logs::LevelHandle},
+    telemetry::{self, logs::LevelHandle, metrics::Exposition},
     workers::Workers,
 };
 
@@ -105,7 +104,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     for key in config.not_yet_in_effect() {
         tracing::warn!("{key} is set, but this version of figw does not use it yet");
     }
-    let metrics = telemetry::metrics::install()?;
+    let metrics = config.telemetry.metrics.then(telemetry::metrics::install).transpose()?;
     let streams = streams::hub(&config)?;
     let opened = tokio::select! {
         opened = Opened::open(&config, store, take_over) => opened?,
@@ -147,7 +146,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let following = batches::Following::start(&config, &app, Arc::clone(&store));
     let upkeep = upkeep::Keeping::start(&config.retention, Arc::clone(&store));
     tokio::spawn(catalog::watch::follow(catalog, store, resolve, Arc::clone(&refresh)));
-    tokio::spawn(telemetry::metrics::keep_up(metrics.clone()));
+    tokio::spawn(telemetry::metrics::watch_disk(config.server.state_dir.clone()));
     tokio::spawn(forget_what_is_idle(Arc::clone(&app)));
     probe_endpoints(&app)?;
     app.gateway.tasks.follow();
@@ -324,7 +323,7 @@ fn routing(gateway: &config::Gateway) -> Routing {
 fn admin_routes(
     config: &Config,
     app: &Arc<App>,
-    metrics: PrometheusHandle,
+    metrics: Option<Exposition>,
     reload: Arc<Notify>,
 ) -> Result<BoxedFilter<(Response,)>, ServeError> {
     let token = config.server.admin_token.as_ref().map(Secret::reveal).transpose();
@@ -340,14 +339,15 @@ fn worker_count(config: &Config) -> usize {
     }
 }
 
-/// Once a minute: users who have spent nothing lately, and endpoints that are no longer in the catalogue.
+/// Every 15 seconds: users who have spent nothing lately, and endpoints that are no longer in the catalogue.
 async fn forget_what_is_idle(app: Arc<App>) {
-    let mut ticks = tokio::time::interval(Duration::from_mins(1));
+    let mut ticks = tokio::time::interval(Duration::from_secs(15));
     loop {
         ticks.tick().await;
         app.gateway.limits.forget_idle();
         let snapshot = app.gateway.catalog.snapshot();
         app.gateway.lines.retain(|slug| snapshot.by_slug(slug).is_some());
+        app.gateway.rooms.retain(|model| snapshot.federated(model).is_some());
     }
 }
 

@@ -98,6 +98,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             "gateway.max_idle_per_host",
             old.gateway.max_idle_per_host != new.gateway.max_idle_per_host,
         ),
+        ("telemetry", old.telemetry != new.telemetry),
         ("logging.format", old.logging.format != new.logging.format),
     ];
     changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()

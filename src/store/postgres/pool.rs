@@ -70,6 +70,9 @@ impl Connections {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|e| StoreError::Failed { target: target.clone(), reason: e.to_string() })?;
+        for why in ["read only", "unanswered", "unwell"] {
+            count_closed(name, why, 0);
+        }
         let lent = AtomicUsize::new(0);
         Ok(Self { target, name: name.to_owned(), pool, lent, patience: options.statement_timeout })
     }

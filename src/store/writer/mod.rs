@@ -127,6 +127,12 @@ impl RowWriter {
         }
     }
 
+    /// How many rows wait in memory to be collected.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.rows.max_capacity() - self.rows.capacity()
+    }
+
     /// How the writer is doing. Cheap.
     #[must_use]
     pub fn state(&self) -> WriterState {

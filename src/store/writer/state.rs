@@ -13,6 +13,7 @@ use metrics::{counter, gauge};
 use serde::Serialize;
 
 use crate::store::RowBatch;
+use crate::telemetry::metrics::float;
 
 /// How the writer is doing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -108,8 +109,9 @@ impl Shared {
         inner.state.spool_rows = rows;
         inner.state.spool_bytes = bytes;
         drop(inner);
-        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        gauge!("figw_spool_segments").set(segments as f64);
+        gauge!("figw_spool_segments").set(float(segments));
+        gauge!("figw_spool_rows").set(float(rows));
+        gauge!("figw_spool_bytes").set(float(bytes));
     }
 
     pub(super) fn spool_failed(&self, reason: &str) {
@@ -153,6 +155,7 @@ impl Shared {
     }
 
     pub(super) fn rejected(&self) {
+        counter!("figw_spool_rejected_segments_total").increment(1);
         self.lock().state.rejected_segments += 1;
     }
 }
