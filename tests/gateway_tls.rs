@@ -330,7 +330,7 @@ fn proxies_say_where_a_request_comes_from() {
         GET /v1/models HTTP/1.1\r\nhost: a\r\nauthorization: Bearer wrong\r\nconnection: close\r\n\r\n";
     assert!(answer_to(&gateway, stranger).starts_with("HTTP/1.1 401"));
     let log = gateway.log();
-    let line = log.lines().find(|line| line.contains("not admitted")).unwrap();
+    let line = log.lines().find(|line| line.contains("figw::access: GET /v1/models 401")).unwrap();
     assert!(line.contains("203.0.113.5") && !line.contains("wrong"), "{line}");
     assert_eq!(answer_to(&gateway, GET), "", "without a header, nothing is answered");
 }

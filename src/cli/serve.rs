@@ -93,8 +93,13 @@ impl ServeArgs {
         } else {
             from_file(context, self.take_over)?
         };
-        serve::serve(start).await?;
-        Ok(Outcome::Done)
+        let has_file = start.config.logging.file.is_some();
+        let served = serve::serve(start).await.map_err(Failure::from);
+        if let (Err(failure), true) = (&served, has_file) {
+            tracing::error!("{failure}");
+        }
+        logs::finish();
+        served.map(|()| Outcome::Done)
     }
 
     async fn dev(&self, context: &Context) -> Result<Start, Failure> {

@@ -3,11 +3,7 @@
 use super::Config;
 
 /// A key or section (and all below it), and what will act on it.
-const LATER: &[(&str, &str)] = &[
-    ("logging.file", "log files"),
-    ("logging.max_bytes", "log files"),
-    ("logging.keep", "log files"),
-];
+const LATER: &[(&str, &str)] = &[];
 
 /// What the key waits for, when exactly this key or section is in the list.
 pub(super) fn waits_for(key: &str) -> Option<&'static str> {
@@ -50,8 +46,7 @@ mod tests {
     #[test]
     fn what_is_set_is_listed() {
         let mut config = Config::default();
-        config.logging.max_bytes *= 2;
-        config.logging.keep = 1;
-        assert_eq!(config.not_yet_in_effect(), ["logging.max_bytes", "logging.keep"]);
+        config.logging.prompts = crate::config::Prompts::Full;
+        assert_eq!(config.not_yet_in_effect(), ["logging.prompts"]);
     }
 }

@@ -10,7 +10,7 @@ use super::{
     units::{SizeForm, size},
 };
 
-/// What `serve` writes about itself, to standard error.
+/// What `serve` writes about itself, to standard error or to a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logging {
@@ -18,9 +18,15 @@ pub struct Logging {
     pub format: LogFormat,
     /// Least important lines to write. `-v`, `-q` and the variable `RUST_LOG` override it.
     pub level: LogLevel,
-    /// File to write to instead of standard error.
+    /// Which requests get a line when they are at their end (module `figw::access`, level `info`), with
+    /// caller, model, endpoint, status, time, tokens and bytes. Health checks and paths that are not
+    /// figw's get none.
+    pub requests: LogRequests,
+    /// File to write to instead of standard error. It is made with mode 0640, and a restart goes on in it.
+    /// Several processes may write to it, as while one takes over from another. Whoever moves it away, as
+    /// logrotate does, need not tell figw: the next lines go to a new one.
     pub file: Option<PathBuf>,
-    /// Size at which the file is rotated.
+    /// Size at which the file is rotated, to FILE.1, FILE.2 and so on; between two lines, never within one.
     #[serde(with = "size")]
     #[schemars(with = "SizeForm")]
     pub max_bytes: u64,
@@ -37,8 +43,9 @@ impl Default for Logging {
         Self {
             format: LogFormat::default(),
             level: LogLevel::default(),
+            requests: LogRequests::default(),
             file: None,
-            max_bytes: 100 << 20,
+            max_bytes: 10 << 20,
             keep: 10,
             prompts: Prompts::default(),
         }
@@ -62,6 +69,19 @@ pub enum LogFormat {
     Text,
     /// one JSON document per line
     Json,
+}
+
+/// Which requests get a line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogRequests {
+    /// all that a known caller makes, and those that are not let in
+    #[default]
+    All,
+    /// those that end with a status from 400 on
+    Errors,
+    /// none
+    Off,
 }
 
 /// Importance of a log line.

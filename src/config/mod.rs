@@ -39,7 +39,7 @@ pub use gateway::{Batches, Gateway, Limits};
 pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute, ResultsBy};
 pub use import_env::{ImportError, Imported, import_env};
 pub use load::{Loaded, SEARCHED};
-pub use logging::{LogFormat, LogLevel, Logging, Prompts};
+pub use logging::{LogFormat, LogLevel, LogRequests, Logging, Prompts};
 pub use login::Login;
 pub use manual::manual;
 pub use operations::{Backup, Compression, Instance, Keep, Migrate, Objectives, RollingRestart};
@@ -101,7 +101,16 @@ pub struct Config {
     pub gateway: Gateway,
     /// How batches are followed to their end.
     pub batches: Batches,
-    /// What `serve` writes about itself, to standard error.
+    /// What `serve` writes about itself, to standard error or to a file.
+    ///
+    /// A thread writes the lines, about 50 ms after they were made, warnings at once: requests wait for no
+    /// disk. Lines that come faster than they can be written, or that the disk does not take, are lost and
+    /// counted (`figw_log_lines_lost_total`). In JSON the names are those of the Elastic Common Schema.
+    /// Lines of a request have its id.
+    ///
+    /// No secret and nothing of prompts and answers is logged at any level. Therefore other crates' lines
+    /// finer than `info` are left out whatever `RUST_LOG` says, but for those of hyper, reqwest and tokio:
+    /// drivers of databases, for instance, write every parameter of their statements there.
     pub logging: Logging,
     /// How long what is written down of requests is kept, by when they began; for ever where nothing
     /// is set.

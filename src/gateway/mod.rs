@@ -8,6 +8,7 @@ pub mod choose;
 mod cluster;
 pub mod jobs;
 pub mod lines;
+mod log;
 pub mod meters;
 pub mod miss;
 pub mod record;
@@ -60,6 +61,7 @@ use crate::{
     domain::{AccessRow, Caller, Route, TokenCount, UsageRow},
     limits::{Allowance, Limits, Standing},
     store::RowWriter,
+    telemetry::{access, scope::Scope},
 };
 
 /// Bodies from this size on, in bytes, are scanned aside.
@@ -148,6 +150,8 @@ pub struct Head {
     pub path: String,
     /// Who asks, as far as trusted proxies tell.
     pub client: std::net::IpAddr,
+    /// What lines in the log say of it.
+    pub scope: Arc<Scope>,
 }
 
 /// An inference request of a known caller.
@@ -287,6 +291,20 @@ impl Gateway {
         model: Option<&str>,
         error: Option<&str>,
     ) {
+        // What is said of an invalid request quotes it.
+        let told = error.filter(|_| status != StatusCode::BAD_REQUEST);
+        head.log(status, Some(caller), model, told);
+        self.write_access(head, caller, status, model, error);
+    }
+
+    fn write_access(
+        &self,
+        head: &Head,
+        caller: &Caller,
+        status: StatusCode,
+        model: Option<&str>,
+        error: Option<&str>,
+    ) {
         self.rows.record_access(AccessRow {
             id: Uuid::now_v7(),
             request_id: head.request_id.to_str().unwrap_or_default().to_owned(),
@@ -310,7 +328,11 @@ impl Gateway {
         model: Option<&str>,
         refusal: &Refusal,
     ) {
-        self.record_access(head, caller, refusal.status, model, Some(&refusal.message));
+        let message = refusal.message.as_str();
+        let is_quoting = refusal.status == StatusCode::BAD_REQUEST;
+        let told = if is_quoting { refusal.code } else { Some(message) };
+        head.log(refusal.status, Some(caller), model, told);
+        self.write_access(head, caller, refusal.status, model, Some(message));
     }
 
     fn open_record(&self, request: &Inference, scan: &Scan<'_>, line: &Line) -> Record {
@@ -342,10 +364,12 @@ impl Gateway {
             in_flight: self.in_flight.enter(),
             stay: None,
             reservation: None,
+            // Most of a head is only kept for its line in the log.
+            head: access::is_on().then(|| Box::new(request.head.clone())),
         };
         let transcript = Transcript::of(&request.body, self.settings.load().prompts);
-        let (started, prompt_bytes) = (request.head.started, scan.prompt_bytes);
-        let mut record = Record::open(row, started, prompt_bytes, transcript, books);
+        let mut record =
+            Record::open(row, &request.head, scan.prompt_bytes, transcript, books);
         record.waited(request.waited);
         record
     }

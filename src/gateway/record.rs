@@ -8,6 +8,7 @@ use std::{
 use http::StatusCode;
 
 use super::{
+    Head,
     lines::Line,
     meters::EndpointMeters,
     refusal::Refusal,
@@ -19,6 +20,7 @@ use crate::{
     domain::{TokenCount, UsageRow},
     limits::{Reservation, Standing},
     store::RowWriter,
+    telemetry::scope::{self, Entered, Scope},
 };
 
 /// The status written when the caller hung up before any was sent (nginx's convention).
@@ -58,6 +60,8 @@ pub struct Books {
     pub stay: Option<Stay>,
     /// Tokens reserved there.
     pub reservation: Option<Reservation>,
+    /// The request's head, when there is to be a line in the log.
+    pub head: Option<Box<Head>>,
 }
 
 /// An open account. Dropping it means that the caller hung up.
@@ -65,6 +69,7 @@ pub struct Books {
 pub struct Record {
     row: Option<UsageRow>,
     started: Instant,
+    scope: Arc<Scope>,
     /// What of the time since then was not figw's own.
     elsewhere: Duration,
     /// Since when the request is at an endpoint that has not answered yet.
@@ -83,7 +88,7 @@ impl Record {
     #[must_use]
     pub fn open(
         row: UsageRow,
-        started: Instant,
+        head: &Head,
         prompt_bytes: u64,
         transcript: Option<Transcript>,
         books: Books,
@@ -91,7 +96,8 @@ impl Record {
         let usage = ReportedUsage::default();
         Self {
             row: Some(row),
-            started,
+            started: head.started,
+            scope: Arc::clone(&head.scope),
             elsewhere: Duration::ZERO,
             asking_since: None,
             books: Some(books),
@@ -106,6 +112,12 @@ impl Record {
     #[must_use]
     pub const fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Lines of the log belong to this request, until what is returned is dropped.
+    #[must_use]
+    pub fn enter(&self) -> Entered {
+        scope::enter(&self.scope)
     }
 
     /// So long others were waited for.
@@ -250,6 +262,9 @@ impl Record {
         books.meters.closed(&row);
         if let Some(transcript) = self.transcript.take() {
             books.sink.record_prompt(transcript.into_row(&row));
+        }
+        if let Some(head) = books.head {
+            head.log_inference(&row);
         }
         books.sink.record_usage(row);
     }

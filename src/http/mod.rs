@@ -99,13 +99,9 @@ async fn admit_counted(
     }
     let gateway = &app.gateway;
     let caller = app.auth.authenticate(&gateway.catalog, headers).await.map_err(|error| {
-        tracing::info!(
-            client = %head.client,
-            path = head.path,
-            request_id = head.request_id.to_str().unwrap_or_default(),
-            "not admitted: {error}"
-        );
-        not_admitted(&error)
+        let refusal = not_admitted(&error);
+        head.log(refusal.status, None, None, Some(refusal.message.as_str()));
+        refusal
     })?;
     let counted = gateway.count_request(&caller).await;
     let standing =

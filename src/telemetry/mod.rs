@@ -1,4 +1,6 @@
 //! What the gateway tells about itself.
 
+pub mod access;
 pub mod logs;
 pub mod metrics;
+pub mod scope;

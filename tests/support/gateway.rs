@@ -22,6 +22,9 @@ pub const FRAMEWORK: &str = "vllm";
 /// What figw sends to the back end as its bearer token.
 pub const BACKEND_KEY: &str = "the-back-end-key";
 
+/// What is sent to admin listeners: those that want a token are to want this one.
+pub const ADMIN_TOKEN: &str = "the-admin-token";
+
 /// What the gateway is to start with.
 pub struct Plan {
     api_url: String,
@@ -418,8 +421,9 @@ impl Gateway {
         }
     }
 
-    /// What it has logged so far.
+    /// What it has logged so far. Lines are written 50 ms after they were made.
     pub fn log(&self) -> String {
+        thread::sleep(Duration::from_millis(100));
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
@@ -452,7 +456,8 @@ pub fn free_port() -> u16 {
 fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     tcp.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(tcp, "GET {path} HTTP/1.1\r\nhost: figw\r\nconnection: close\r\n\r\n").ok()?;
+    let head = format!("GET {path} HTTP/1.1\r\nhost: figw\r\nconnection: close\r\n");
+    write!(tcp, "{head}authorization: Bearer {ADMIN_TOKEN}\r\n\r\n").ok()?;
     let mut answer = String::new();
     tcp.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep};
 use uuid::{Uuid, uuid};
 
@@ -28,6 +28,8 @@ const BROKEN: &str = "fault-status-500";
 /// The model on a cluster of Globus Compute.
 const REMOTE: &str = "remote";
 const COMPUTE_ENDPOINT: Uuid = uuid!("00000000-0000-4000-8000-000000000511");
+/// What Redis wants to hear.
+pub const REDIS_PASSWORD: &str = "the-redis-password";
 const FUNCTION: Uuid = uuid!("00000000-0000-4000-8000-000000000611");
 
 /// The gateway with what is around it.
@@ -43,6 +45,15 @@ pub struct Observed {
 impl Observed {
     /// Starts everything; `settings` are further ones of the gateway.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_with(settings, Vec::new(), &[]).await
+    }
+
+    /// The same with further `entries` in the catalogue, and `variables` of the process.
+    pub async fn start_with(
+        settings: &[(&str, &str)],
+        entries: Vec<Value>,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let primary = Postgres::start_new();
         primary.create_database("figw");
         let replica = primary.start_replica();
@@ -57,13 +68,17 @@ impl Observed {
                 FakeGlobus::cluster_entry("sophia", &json!({})),
                 FakeGlobus::endpoint_entry("sophia", REMOTE, COMPUTE_ENDPOINT, FUNCTION),
             ])
+            .entries(entries)
             .set("database.read_replicas", &json!([replica.url("figw")]).to_string())
-            .set("cache.redis_url", &redis.url())
+            .set("cache.redis_url", &redis.url_with_password(REDIS_PASSWORD))
             .set("gateway.max_fails", "2")
             .set("gateway.waiting_room", "4");
         let plan = settings.iter().fold(plan, |plan, (key, value)| plan.set(key, value));
         let mut gateway = plan.prepare();
         gateway.run(&["endpoint", "set", "local-vllm-narrow", "--max-in-flight", "1"]);
+        for (name, value) in variables {
+            gateway.set_variable(name, value);
+        }
         gateway.serve();
         Self { gateway, fake, redis, globus, primary, _replica: replica }
     }

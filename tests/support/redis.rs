@@ -65,6 +65,13 @@ impl Redis {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
+    /// From now on the server wants this password, which the URL holds.
+    pub fn url_with_password(&self, password: &str) -> String {
+        let set = redis::cmd("CONFIG").arg("SET").arg("requirepass").arg(password).to_owned();
+        set.exec(&mut self.connection()).expect("Redis takes a password");
+        format!("redis://:{password}@127.0.0.1:{}/0", self.port)
+    }
+
     pub fn connection(&self) -> redis::Connection {
         let client = redis::Client::open(self.url()).expect("a Redis URL");
         client.get_connection().expect("a connection to Redis")

@@ -225,6 +225,7 @@ impl Stream for EventRelay {
     type Item = Result<Bytes, BoxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let _at = self.record.enter();
         loop {
             if let Some(bytes) = self.out.pop_front() {
                 return Poll::Ready(Some(Ok(bytes)));

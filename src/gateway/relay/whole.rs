@@ -168,6 +168,7 @@ impl Stream for LongRelay {
     type Item = Result<Bytes, BoxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let _at = self.record.enter();
         if let Some(bytes) = self.begun.pop_front() {
             return Poll::Ready(Some(Ok(self.pass(bytes))));
         }

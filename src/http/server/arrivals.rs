@@ -30,7 +30,10 @@ use uuid::Uuid;
 use warp::reply::Response;
 
 use super::Proxies;
-use crate::gateway::Head;
+use crate::{
+    gateway::Head,
+    telemetry::scope::{self, Scope},
+};
 
 /// Bytes from which on an answer is compressed for who asks for it.
 const WORTH_COMPRESSING: u16 = 1024;
@@ -112,11 +115,13 @@ impl<F: Routes> Service<Request<Incoming>> for Arrivals<F> {
         self.seen.store(true, Ordering::Relaxed);
         let request_id = request_id(&request);
         let client = self.proxies.client(self.peer, request.headers());
+        let trace_id = scope::trace_id(request.headers());
+        let scope = Arc::new(Scope { request_id: request_id.clone(), trace_id });
+        let _at = scope::enter(&scope);
         tracing::debug!(
             %client,
             method = %request.method(),
             path = request.uri().path(),
-            request_id = request_id.to_str().unwrap_or_default(),
             "request"
         );
         let head = Head {
@@ -126,11 +131,12 @@ impl<F: Routes> Service<Request<Incoming>> for Arrivals<F> {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             client,
+            scope: Arc::clone(&scope),
         };
         request.extensions_mut().insert(head);
         let inner = Box::pin(tower_service::Service::call(&mut self.filter.clone(), request));
         let closing = self.closing.clone();
-        Named { inner, request_id, is_secure: self.is_secure, closing }
+        Named { inner, scope, is_secure: self.is_secure, closing }
     }
 }
 
@@ -154,7 +160,7 @@ fn request_id(request: &Request<Incoming>) -> HeaderValue {
 /// A response to come, with the request's name to put on it.
 pub(super) struct Named<F> {
     inner: Pin<Box<F>>,
-    request_id: HeaderValue,
+    scope: Arc<Scope>,
     is_secure: bool,
     closing: Option<Arc<AtomicBool>>,
 }
@@ -163,10 +169,11 @@ impl<B, F: Future<Output = Result<http::Response<B>, Infallible>>> Future for Na
     type Output = Result<http::Response<B>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let _at = scope::enter(&self.scope);
         let response = std::task::ready!(self.inner.as_mut().poll(cx));
         Poll::Ready(response.map(|mut response| {
             let headers = response.headers_mut();
-            headers.insert("x-request-id", self.request_id.clone());
+            headers.insert("x-request-id", self.scope.request_id.clone());
             if self.is_secure {
                 headers.insert(STRICT_TRANSPORT_SECURITY, ALWAYS_HTTPS);
             }

@@ -15,7 +15,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::service_manager;
-use crate::http::{App, server::Stop};
+use crate::{
+    http::{App, server::Stop},
+    telemetry::logs,
+};
 
 /// How long the tasks of cut connections may take to end.
 const ACCOUNTS_CLOSE: Duration = Duration::from_secs(1);
@@ -105,6 +108,7 @@ impl Stopping {
             second = signals.end() => {
                 tracing::warn!(signal = second, "stopping at once");
                 // Rows are in the spool or lost with the requests that are cut.
+                logs::finish();
                 std::process::exit(1);
             }
         }

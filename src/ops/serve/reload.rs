@@ -99,6 +99,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             old.gateway.max_idle_per_host != new.gateway.max_idle_per_host,
         ),
         ("telemetry", old.telemetry != new.telemetry),
+        ("logging.file", old.logging.file != new.logging.file),
+        ("logging.max_bytes", old.logging.max_bytes != new.logging.max_bytes),
+        ("logging.keep", old.logging.keep != new.logging.keep),
         ("logging.format", old.logging.format != new.logging.format),
     ];
     changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
