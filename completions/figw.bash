@@ -304,6 +304,9 @@ _figw() {
             figw__subcmd__generate,globus-endpoint)
                 cmd="figw__subcmd__generate__subcmd__globus__subcmd__endpoint"
                 ;;
+            figw__subcmd__generate,grafana)
+                cmd="figw__subcmd__generate__subcmd__grafana"
+                ;;
             figw__subcmd__generate,help)
                 cmd="figw__subcmd__generate__subcmd__help"
                 ;;
@@ -318,6 +321,9 @@ _figw() {
                 ;;
             figw__subcmd__generate,pgbouncer)
                 cmd="figw__subcmd__generate__subcmd__pgbouncer"
+                ;;
+            figw__subcmd__generate,prometheus)
+                cmd="figw__subcmd__generate__subcmd__prometheus"
                 ;;
             figw__subcmd__generate,systemd)
                 cmd="figw__subcmd__generate__subcmd__systemd"
@@ -334,6 +340,9 @@ _figw() {
             figw__subcmd__generate__subcmd__help,globus-endpoint)
                 cmd="figw__subcmd__generate__subcmd__help__subcmd__globus__subcmd__endpoint"
                 ;;
+            figw__subcmd__generate__subcmd__help,grafana)
+                cmd="figw__subcmd__generate__subcmd__help__subcmd__grafana"
+                ;;
             figw__subcmd__generate__subcmd__help,help)
                 cmd="figw__subcmd__generate__subcmd__help__subcmd__help"
                 ;;
@@ -348,6 +357,9 @@ _figw() {
                 ;;
             figw__subcmd__generate__subcmd__help,pgbouncer)
                 cmd="figw__subcmd__generate__subcmd__help__subcmd__pgbouncer"
+                ;;
+            figw__subcmd__generate__subcmd__help,prometheus)
+                cmd="figw__subcmd__generate__subcmd__help__subcmd__prometheus"
                 ;;
             figw__subcmd__generate__subcmd__help,systemd)
                 cmd="figw__subcmd__generate__subcmd__help__subcmd__systemd"
@@ -517,6 +529,9 @@ _figw() {
             figw__subcmd__help__subcmd__generate,globus-endpoint)
                 cmd="figw__subcmd__help__subcmd__generate__subcmd__globus__subcmd__endpoint"
                 ;;
+            figw__subcmd__help__subcmd__generate,grafana)
+                cmd="figw__subcmd__help__subcmd__generate__subcmd__grafana"
+                ;;
             figw__subcmd__help__subcmd__generate,kubernetes)
                 cmd="figw__subcmd__help__subcmd__generate__subcmd__kubernetes"
                 ;;
@@ -528,6 +543,9 @@ _figw() {
                 ;;
             figw__subcmd__help__subcmd__generate,pgbouncer)
                 cmd="figw__subcmd__help__subcmd__generate__subcmd__pgbouncer"
+                ;;
+            figw__subcmd__help__subcmd__generate,prometheus)
+                cmd="figw__subcmd__help__subcmd__generate__subcmd__prometheus"
                 ;;
             figw__subcmd__help__subcmd__generate,systemd)
                 cmd="figw__subcmd__help__subcmd__generate__subcmd__systemd"
@@ -2591,7 +2609,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__generate)
-            opts="-c -q -v -y -h -V --config --output --quiet --verbose --color --yes --help --version nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help"
+            opts="-c -q -v -y -h -V --config --output --quiet --verbose --color --yes --help --version nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2868,8 +2886,42 @@ _figw() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        figw__subcmd__generate__subcmd__grafana)
+            opts="-c -q -v -y -h -V --into --config --output --quiet --verbose --color --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --into)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         figw__subcmd__generate__subcmd__help)
-            opts="nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help"
+            opts="nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2925,6 +2977,20 @@ _figw() {
             return 0
             ;;
         figw__subcmd__generate__subcmd__help__subcmd__globus__subcmd__endpoint)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__generate__subcmd__help__subcmd__grafana)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2995,6 +3061,20 @@ _figw() {
             return 0
             ;;
         figw__subcmd__generate__subcmd__help__subcmd__pgbouncer)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__generate__subcmd__help__subcmd__prometheus)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3188,6 +3268,44 @@ _figw() {
                     return 0
                     ;;
                 --pool-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --into)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__generate__subcmd__prometheus)
+            opts="-c -q -v -y -h -V --credentials-file --into --config --output --quiet --verbose --color --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --credentials-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -3821,7 +3939,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__help__subcmd__generate)
-            opts="nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint"
+            opts="nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3890,6 +4008,20 @@ _figw() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        figw__subcmd__help__subcmd__generate__subcmd__grafana)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         figw__subcmd__help__subcmd__generate__subcmd__kubernetes)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -3933,6 +4065,20 @@ _figw() {
             return 0
             ;;
         figw__subcmd__help__subcmd__generate__subcmd__pgbouncer)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        figw__subcmd__help__subcmd__generate__subcmd__prometheus)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

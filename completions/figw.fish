@@ -815,27 +815,29 @@ complete -c figw -n "__fish_figw_using_subcommand logout" -s v -l verbose -d 'Sa
 complete -c figw -n "__fish_figw_using_subcommand logout" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_using_subcommand logout" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_using_subcommand logout" -s V -l version -d 'Print version'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
 json\t'One JSON document with stable keys'"
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -s q -l quiet -d 'Say less on standard error'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -s v -l verbose -d 'Say more on standard error; twice for everything'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -s y -l yes -d 'Answer every confirmation with yes'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -s V -l version -d 'Print version'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "nginx" -d 'nginx in front of all instances, with TLS'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "systemd" -d 'figw as a service of systemd: figw.service and its sockets'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "pgbouncer" -d 'PgBouncer between the instances and PostgreSQL'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "cron" -d 'The jobs that make backups and prove them, for cron'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "logrotate" -d 'logrotate for logging.file, where logrotate keeps all logs of a machine'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "compose" -d 'Everything on one host: figw, PostgreSQL, Redis and nginx, for Docker Compose'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "kubernetes" -d 'Everything for Kubernetes, as one file for `kubectl apply`'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "firewall" -d 'Who may reach which port: users the public one, the admin listener the instances alone'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
-complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall globus-endpoint help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -f -a "nginx" -d 'nginx in front of all instances, with TLS'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -f -a "systemd" -d 'figw as a service of systemd: figw.service and its sockets'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -f -a "pgbouncer" -d 'PgBouncer between the instances and PostgreSQL'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -f -a "cron" -d 'The jobs that make backups and prove them, for cron'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -f -a "logrotate" -d 'logrotate for logging.file, where logrotate keeps all logs of a machine'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -f -a "compose" -d 'Everything on one host: figw, PostgreSQL, Redis and nginx, for Docker Compose'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -f -a "kubernetes" -d 'Everything for Kubernetes, as one file for `kubectl apply`'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -f -a "firewall" -d 'Who may reach which port: users the public one, the admin listener the instances alone'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -f -a "prometheus" -d 'What Prometheus scrapes of all instances, and what it alerts of'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -f -a "grafana" -d 'The dashboard for Grafana, with a Prometheus as its data source'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
+complete -c figw -n "__fish_figw_using_subcommand generate; and not __fish_seen_subcommand_from nginx systemd pgbouncer cron logrotate compose kubernetes firewall prometheus grafana globus-endpoint help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l server-name -d 'Name of the site, such as figw.example.org; repeatable [default: every name]' -r
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l certificate -d 'PEM file with the certificate and its chain' -r -F
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from nginx" -l certificate-key -d 'PEM file with the certificate\'s key' -r -F
@@ -964,6 +966,31 @@ complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subc
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -s y -l yes -d 'Answer every confirmation with yes'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from firewall" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from prometheus" -l credentials-file -d 'File with `server.admin_token`, where one is set, as Prometheus finds it' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from prometheus" -l into -d 'Write into this directory, each file under its own name, instead of standard output' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from prometheus" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from prometheus" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from prometheus" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from prometheus" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from prometheus" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from prometheus" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from prometheus" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from prometheus" -s V -l version -d 'Print version'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from grafana" -l into -d 'Write into this directory, each file under its own name, instead of standard output' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from grafana" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from grafana" -l output -d 'How results are written to standard output' -r -f -a "text\t'For people'
+json\t'One JSON document with stable keys'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from grafana" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from grafana" -s q -l quiet -d 'Say less on standard error'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from grafana" -s v -l verbose -d 'Say more on standard error; twice for everything'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from grafana" -s y -l yes -d 'Answer every confirmation with yes'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from grafana" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from grafana" -s V -l version -d 'Print version'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from globus-endpoint" -l scheduler -d 'What starts the nodes' -r -f -a "pbs\t'PBS'
 slurm\t'Slurm'
 local\t'The endpoint\'s own machine'"
@@ -1006,6 +1033,8 @@ complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subc
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "compose" -d 'Everything on one host: figw, PostgreSQL, Redis and nginx, for Docker Compose'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "kubernetes" -d 'Everything for Kubernetes, as one file for `kubectl apply`'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "firewall" -d 'Who may reach which port: users the public one, the admin listener the instances alone'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "prometheus" -d 'What Prometheus scrapes of all instances, and what it alerts of'
+complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "grafana" -d 'The dashboard for Grafana, with a Prometheus as its data source'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
 complete -c figw -n "__fish_figw_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c figw -n "__fish_figw_using_subcommand config; and not __fish_seen_subcommand_from check show import-env help" -s c -l config -d 'Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]' -r -F
@@ -1213,6 +1242,8 @@ complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcomma
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "compose" -d 'Everything on one host: figw, PostgreSQL, Redis and nginx, for Docker Compose'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "kubernetes" -d 'Everything for Kubernetes, as one file for `kubectl apply`'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "firewall" -d 'Who may reach which port: users the public one, the admin listener the instances alone'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "prometheus" -d 'What Prometheus scrapes of all instances, and what it alerts of'
+complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "grafana" -d 'The dashboard for Grafana, with a Prometheus as its data source'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "globus-endpoint" -d 'The config.yaml of a Globus Compute endpoint that serves models'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Check the configuration and every secret it refers to'
 complete -c figw -n "__fish_figw_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the effective values, secrets masked'

@@ -76,6 +76,7 @@ impl Observed {
         let plan = settings.iter().fold(plan, |plan, (key, value)| plan.set(key, value));
         let mut gateway = plan.prepare();
         gateway.run(&["endpoint", "set", "local-vllm-narrow", "--max-in-flight", "1"]);
+        gateway.run(&["backup"]);
         for (name, value) in variables {
             gateway.set_variable(name, value);
         }

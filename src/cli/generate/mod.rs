@@ -4,11 +4,13 @@ mod compose;
 mod cron;
 mod firewall;
 mod globus_endpoint;
+mod grafana;
 mod kubernetes;
 mod logrotate;
 mod nginx;
 mod output;
 mod pgbouncer;
+mod prometheus;
 mod systemd;
 
 use clap::Subcommand;
@@ -58,6 +60,17 @@ pub enum GenerateCommand {
     ///
     /// The rules add to those of the machine and close nothing but figw's own ports.
     Firewall(firewall::FirewallArgs),
+    /// What Prometheus scrapes of all instances, and what it alerts of
+    ///
+    /// Two files: prometheus.yml and figw-rules.yml. Instances have their own names as label `instance`.
+    /// Thresholds that the configuration knows come from it: `database.replica_max_lag`,
+    /// `backup.objectives.rpo`. figw-metrics(7) lists the metrics.
+    Prometheus(prometheus::PrometheusArgs),
+    /// The dashboard for Grafana, with a Prometheus as its data source
+    ///
+    /// One file, figw.json, to be imported, or put where Grafana provisions dashboards from. Data source,
+    /// instances and endpoints are chosen at its head.
+    Grafana(grafana::GrafanaArgs),
     /// The config.yaml of a Globus Compute endpoint that serves models
     GlobusEndpoint(Box<globus_endpoint::GlobusEndpointArgs>),
 }
@@ -77,6 +90,8 @@ impl GenerateCommand {
             Self::Compose(args) => args.run(context),
             Self::Kubernetes(args) => args.run(context),
             Self::Firewall(args) => args.run(context),
+            Self::Prometheus(args) => args.run(context),
+            Self::Grafana(args) => args.run(context),
             Self::GlobusEndpoint(args) => args.run(context).await,
         }
     }

@@ -8,10 +8,12 @@ mod compose;
 mod contained;
 mod firewall;
 mod fleet;
+mod grafana;
 mod kubernetes;
 mod logrotate;
 mod nginx;
 mod pgbouncer;
+mod prometheus;
 mod systemd;
 mod template;
 
@@ -22,10 +24,12 @@ use crate::config::Server;
 pub use compose::Compose;
 pub use firewall::{Firewall, FirewallTool};
 pub use fleet::{Color, Instances};
+pub use grafana::grafana;
 pub use kubernetes::Kubernetes;
 pub use logrotate::Logrotate;
 pub use nginx::{Nginx, NginxPart};
 pub use pgbouncer::PgBouncer;
+pub use prometheus::Prometheus;
 pub use systemd::Systemd;
 
 /// A file that was rendered.

@@ -1,5 +1,6 @@
 //! `figw serve`: put the parts together, run them, stop them in order.
 
+mod backups;
 mod batches;
 pub mod dev;
 mod globus;
@@ -146,6 +147,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let following = batches::Following::start(&config, &app, Arc::clone(&store));
     let upkeep = upkeep::Keeping::start(&config.retention, Arc::clone(&store));
     tokio::spawn(catalog::watch::follow(catalog, store, resolve, Arc::clone(&refresh)));
+    tokio::spawn(backups::watch(config.clone()));
     tokio::spawn(telemetry::metrics::watch_disk(config.server.state_dir.clone()));
     tokio::spawn(forget_what_is_idle(Arc::clone(&app)));
     probe_endpoints(&app)?;

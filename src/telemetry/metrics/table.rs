@@ -326,6 +326,12 @@ pub const ALL: &[Metric] = &[
         "lines",
         "Lines of the log that could not be written: they came too fast, or the disk took none.",
     ),
+    gauge(
+        "figw_backup_newest_timestamp_seconds",
+        "seconds",
+        "When the newest good backup of the database was made, in seconds since 1970.",
+    )
+    .when(Presence::With("a backup in backup.directory")),
     gauge("figw_build_info", "", "1; the labels say what runs.").by(&[
         Label::named("version", "this version"),
         Label::named("architecture", "what it was built for"),
