@@ -251,26 +251,6 @@ fn a_wrong_variable_is_named() {
 }
 
 #[test]
-fn keys_that_do_nothing_yet_are_said_to() {
-    let host = Host::with_config("logging: {keep: 3, max_bytes: 5MiB}\n");
-    let checked = host.check(&[]);
-    assert_eq!(checked.status, 0);
-    assert_eq!(
-        checked.stderr,
-        "warning: logging.max_bytes is set, but this version does not act on it yet\n\
-         warning: logging.keep is set, but this version does not act on it yet\n"
-    );
-    let quiet = host.run(&["-q", "config", "check", "--output", "json"], &[]);
-    assert_eq!(quiet.stderr, "");
-    let report: serde_json::Value = serde_json::from_str(&quiet.stdout).unwrap();
-    assert_eq!(report["ok"], true);
-    assert_eq!(
-        report["not_yet_in_effect"],
-        serde_json::json!(["logging.max_bytes", "logging.keep"])
-    );
-}
-
-#[test]
 fn a_secret_that_cannot_be_read_is_named_with_its_key_and_line() {
     let file = |yaml: &str| format!("server:\n  admin_token: {yaml}\n");
     for (yaml, expected) in [

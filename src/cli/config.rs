@@ -64,18 +64,12 @@ fn check(context: &Context) -> Result<Outcome, Failure> {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    let later = loaded.config.not_yet_in_effect();
-    for key in &later {
-        tracing::warn!("{key} is set, but this version does not act on it yet");
-    }
     Tls::load(&loaded.config.server.tls).map_err(Failure::usage)?;
     let file = loaded.path.as_ref().map(|path| path.display().to_string());
     let text = file
         .as_ref()
         .map_or_else(|| "OK: no file, built-in values".to_owned(), |file| format!("OK: {file}"));
-    let value = json!({
-        "ok": true, "file": file, "warnings": warnings, "not_yet_in_effect": later,
-    });
+    let value = json!({ "ok": true, "file": file, "warnings": warnings });
     context.print(&value, text)?;
     Ok(Outcome::Done)
 }

@@ -109,8 +109,11 @@ fn parse(node: &Node, text: &str) -> Result<Value, String> {
             .ok()
             .filter(|value: &Value| value.is_mapping() && text.trim_start().starts_with('{'))
             .unwrap_or_else(|| Value::String(text.to_owned()))),
-        Kind::Section { .. } | Kind::Map(_) | Kind::List(_) | Kind::Integer { .. } | Kind::Flag => {
-            yaml()
-        }
+        Kind::Section { .. }
+        | Kind::Map(_)
+        | Kind::List(_)
+        | Kind::Integer { .. }
+        | Kind::Ratio
+        | Kind::Flag => yaml(),
     }
 }

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::{
     Config,
-    later::waits_for,
     schema::{Kind, Node, join, root},
     yaml::explanation,
 };
@@ -71,7 +70,7 @@ fn paragraph(page: &mut Roff, text: &str) {
 }
 
 fn section(page: &mut Roff, node: &Node, default: &Value, path: &str) {
-    for text in explanation(node, waits_for(path)) {
+    for text in explanation(node) {
         paragraph(page, &text);
     }
     if let Kind::List(entry) = &node.kind {
@@ -88,7 +87,7 @@ fn entries(page: &mut Roff, node: &Node, defaults: &Value, path: &str) {
         let default = &defaults[name.as_str()];
         page.control("TP", []);
         page.text(heading(&path, node, default));
-        page.text([roman(explanation(node, waits_for(&path)).join(" "))]);
+        page.text([roman(explanation(node).join(" "))]);
         entries(page, node, default, &path);
         if let Kind::Map(entry) = &node.kind {
             entries(page, entry, &Value::Null, &format!("{path}.NAME"));

@@ -9,7 +9,6 @@ mod environment;
 mod gateway;
 mod globus;
 mod import_env;
-mod later;
 mod lines;
 mod load;
 mod logging;
@@ -120,7 +119,18 @@ pub struct Config {
     /// made from them. The databases use the room again for new rows; they do not give it back to the
     /// disk.
     pub retention: Retention,
-    /// What others can measure of the gateway.
+    /// What others can measure of the gateway: metrics and traces.
+    ///
+    /// With a collector, each inference request has a span of figw's own (named after what is asked and
+    /// the model, such as `chat llama`), and below it one for each endpoint that it was sent to, with
+    /// OpenTelemetry's attributes for generative AI and never anything of prompts and answers. Callers'
+    /// `traceparent` and `tracestate` (W3C Trace Context) are continued, and passed on to the endpoint;
+    /// whether their requests are traced is for them to say. Without a collector both are passed on as
+    /// they came. A malformed `traceparent` is ignored. The trace's id stands in the log.
+    ///
+    /// At most 2,048 spans wait for the collector; when it is away or slow, further ones are dropped, and
+    /// no request waits. What it wants to see in headers, such as a token, can be given in the variable
+    /// `OTEL_EXPORTER_OTLP_HEADERS`.
     pub telemetry: Telemetry,
     /// Where backups go and how long they are kept.
     pub backup: Backup,

@@ -34,6 +34,8 @@ pub(super) enum Kind {
         min: u64,
         max: u64,
     },
+    /// A number from 0 to 1.
+    Ratio,
     /// `true` or `false`.
     Flag,
     /// Allowed texts, each with what it means.
@@ -77,6 +79,7 @@ impl Node {
             "object" => Kind::Map(Box::new(Self::from_json(&schema["additionalProperties"]))),
             "array" => Kind::List(Box::new(Self::from_json(&schema["items"]))),
             "boolean" => Kind::Flag,
+            "number" => Kind::Ratio,
             "integer" => Kind::Integer {
                 min: schema["minimum"].as_u64().unwrap_or(0),
                 max: schema["maximum"].as_u64().unwrap_or(u64::from(u32::MAX)),

@@ -63,6 +63,10 @@ fn check(node: &Node, value: &Value, path: &str, found: &mut Found) {
         (Kind::List(_), _) => Some("must be a list such as [first, second]".to_owned()),
         (Kind::Secret, value) => (!is_secret(value)).then(|| secret::FORMS.to_owned()),
         (Kind::Integer { min, max }, value) => integer_complaint(*min, *max, value),
+        (Kind::Ratio, value) => {
+            let is_ratio = value.as_f64().is_some_and(|number| (0.0..=1.0).contains(&number));
+            (!is_ratio).then(|| "must be a number from 0 to 1".to_owned())
+        }
         (Kind::Flag, value) => (!value.is_bool()).then(|| "must be true or false".to_owned()),
         (Kind::Choice(choices), value) => choice_complaint(choices, value),
         (Kind::Text(format), value) => text_complaint(format.as_deref(), value),

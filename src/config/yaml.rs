@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::{
     Config, Loaded,
-    later::waits_for,
     schema::{Kind, Node, join, root},
 };
 
@@ -41,8 +40,8 @@ impl Loaded {
     }
 }
 
-/// The doc comment's paragraphs, with choices and what the key waits for.
-pub(super) fn explanation(node: &Node, waits: Option<&str>) -> Vec<String> {
+/// The doc comment's paragraphs, with choices.
+pub(super) fn explanation(node: &Node) -> Vec<String> {
     let mut paragraphs: Vec<String> = node
         .doc
         .split("\n\n")
@@ -52,10 +51,6 @@ pub(super) fn explanation(node: &Node, waits: Option<&str>) -> Vec<String> {
         let all: Vec<String> =
             choices.iter().map(|(name, meaning)| format!("{name} ({meaning})")).collect();
         paragraphs.push(format!("One of: {}.", all.join(", ")));
-    }
-    if let Some(feature) = waits {
-        paragraphs
-            .push(format!("Kept and checked; takes effect with {feature}, in a later version."));
     }
     paragraphs
 }
@@ -81,7 +76,7 @@ impl Writer<'_> {
             let indent = "  ".repeat(depth);
             if matches!(self.purpose, Purpose::Example) {
                 self.out.push_str(if depth == 0 { "\n" } else { "" });
-                for paragraph in explanation(node, waits_for(&path)) {
+                for paragraph in explanation(node) {
                     self.comment(&indent, &paragraph);
                 }
             }

@@ -17,6 +17,7 @@ use super::{
     reply::{self, Ready},
     routing::{Contender, Course, Fault},
     scan::{Scan, splice::splice},
+    spans::Leg,
 };
 use crate::{
     backends::{
@@ -27,6 +28,7 @@ use crate::{
     },
     catalog::Served,
     domain::Moment,
+    telemetry::context,
 };
 
 /// What callers are told to wait when a model is not live on Metis: until the manifest is read anew.
@@ -91,9 +93,10 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<(Answer, Budgets), Miss> {
         let served = &*contender.served;
-        let call = call(request, scan, served);
+        let leg = Leg::begin(&request.head);
+        let call = call(request, scan, served, leg);
         let budgets = self.settings.load().budgets;
-        record.asks();
+        record.asks(leg);
         let current;
         let target = match &contender.line.way {
             Ok(Way::Direct(target)) => &**target,
@@ -142,12 +145,13 @@ impl Gateway {
 }
 
 /// The request as the back end gets it; its body is shared with every other attempt.
-fn call(request: &Inference, scan: &Scan<'_>, served: &Served) -> Call {
+fn call(request: &Inference, scan: &Scan<'_>, served: &Served, leg: Option<Leg>) -> Call {
     let rename =
         (scan.model != served.endpoint.model).then(|| scan.rename_model(&served.endpoint.model));
     let edits = rename.into_iter().chain(scan.usage_edit.clone()).collect();
     let mut headers = headers::to_backend(&request.headers);
     headers.insert("x-request-id", request.head.request_id.clone());
+    context::pass_on(&mut headers, request.head.scope.trace, leg.map(|leg| leg.id));
     headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     Call { route: request.route, stream: scan.stream, headers, body: splice(&request.body, edits) }
 }

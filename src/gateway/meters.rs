@@ -114,7 +114,7 @@ impl RouteMeters {
 }
 
 /// The convention's name of what a route does.
-const fn operation(route: Route) -> &'static str {
+pub(super) const fn operation(route: Route) -> &'static str {
     match route {
         Route::ChatCompletions | Route::Messages => "chat",
         Route::Completions => "text_completion",

@@ -18,6 +18,7 @@ mod remote;
 pub mod reply;
 pub mod routing;
 pub mod scan;
+mod spans;
 pub mod staging;
 pub mod tasks;
 pub mod transcript;
@@ -194,6 +195,7 @@ impl Gateway {
             Err(invalid) => {
                 let refusal = Refusal::from(invalid);
                 self.record_refusal(&request.head, &request.caller, None, &refusal);
+                spans::end_refused(&request.head, request.route, refusal.status.as_u16());
                 return Err(refusal);
             }
         };
@@ -210,6 +212,7 @@ impl Gateway {
         };
         let field = field.inspect_err(|refusal| {
             self.record_refusal(&request.head, &request.caller, Some(&scan.model), refusal);
+            spans::end_refused(&request.head, request.route, refusal.status.as_u16());
         })?;
         let mut course = Course::new(self, field, request.head.started);
         let record = self.open_record(&request, &scan, course.first());
@@ -368,8 +371,7 @@ impl Gateway {
             head: access::is_on().then(|| Box::new(request.head.clone())),
         };
         let transcript = Transcript::of(&request.body, self.settings.load().prompts);
-        let mut record =
-            Record::open(row, &request.head, scan.prompt_bytes, transcript, books);
+        let mut record = Record::open(row, &request.head, scan.prompt_bytes, transcript, books);
         record.waited(request.waited);
         record
     }

@@ -14,6 +14,7 @@ use super::{
     refusal::Refusal,
     relay::usage::ReportedUsage,
     routing::{Fault, Stay},
+    spans::{self, Leg},
     transcript::Transcript,
 };
 use crate::{
@@ -74,6 +75,8 @@ pub struct Record {
     elsewhere: Duration,
     /// Since when the request is at an endpoint that has not answered yet.
     asking_since: Option<Instant>,
+    /// The request at its endpoint, as a trace has it.
+    leg: Option<Leg>,
     books: Option<Books>,
     /// What the back end reported so far.
     pub usage: ReportedUsage,
@@ -100,6 +103,7 @@ impl Record {
             scope: Arc::clone(&head.scope),
             elsewhere: Duration::ZERO,
             asking_since: None,
+            leg: None,
             books: Some(books),
             usage,
             prompt_bytes,
@@ -126,7 +130,8 @@ impl Record {
     }
 
     /// From now on the endpoint is waited for.
-    pub fn asks(&mut self) {
+    pub(super) fn asks(&mut self, leg: Option<Leg>) {
+        self.leg = leg;
         self.asking_since = Some(Instant::now());
     }
 
@@ -190,6 +195,9 @@ impl Record {
     /// The request has left its endpoint, and may go to another.
     pub fn left(&mut self) {
         self.heard();
+        if let (Some(leg), Some(row)) = (self.leg.take(), &self.row) {
+            leg.end(row, Some("the request left without its answer"));
+        }
         if let Some(books) = &mut self.books {
             books.stay = None;
             books.reservation = None;
@@ -260,6 +268,12 @@ impl Record {
             }
         }
         books.meters.closed(&row);
+        if let Some(leg) = self.leg.take() {
+            leg.end(&row, row.error.as_deref());
+        }
+        if let Some(trace) = self.scope.trace {
+            spans::end(trace, &row);
+        }
         if let Some(transcript) = self.transcript.take() {
             books.sink.record_prompt(transcript.into_row(&row));
         }

@@ -155,7 +155,7 @@ fn text(line: &mut Vec<u8>, entry: &Entry<'_>) -> std::io::Result<()> {
         quoted(line, error)?;
     }
     write!(line, " request_id={}", entry.scope.request_id())?;
-    if let Some(trace) = entry.scope.trace_id {
+    if let Some(trace) = entry.scope.trace_id() {
         write!(line, " trace_id={trace:032x}")?;
     }
     line.push(b'\n');
@@ -202,7 +202,7 @@ fn json(line: &mut Vec<u8>, entry: &Entry<'_>) -> std::io::Result<()> {
             write!(line, ",\"figw.first_byte_duration\":{}", first.as_nanos())?;
         }
     }
-    if let Some(trace) = entry.scope.trace_id {
+    if let Some(trace) = entry.scope.trace_id() {
         write!(line, ",\"trace.id\":\"{trace:032x}\"")?;
     }
     line.extend_from_slice(b"}\n");
@@ -239,6 +239,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::telemetry::context::Trace;
 
     fn entry(scope: &Scope) -> Entry<'_> {
         let inference = Inference {
@@ -263,7 +264,8 @@ mod tests {
     }
 
     fn scope() -> Scope {
-        Scope { request_id: HeaderValue::from_static("id-1"), trace_id: Some(0xabc) }
+        let trace = Some(Trace { id: 0xabc, parent: None, is_sampled: true, own: None });
+        Scope { request_id: HeaderValue::from_static("id-1"), trace }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What the gateway tells about itself.
 
 pub mod access;
+pub mod context;
 pub mod logs;
 pub mod metrics;
 pub mod scope;
+pub mod traces;

@@ -32,7 +32,10 @@ use warp::reply::Response;
 use super::Proxies;
 use crate::{
     gateway::Head,
-    telemetry::scope::{self, Scope},
+    telemetry::{
+        scope::{self, Scope},
+        traces,
+    },
 };
 
 /// Bytes from which on an answer is compressed for who asks for it.
@@ -115,8 +118,8 @@ impl<F: Routes> Service<Request<Incoming>> for Arrivals<F> {
         self.seen.store(true, Ordering::Relaxed);
         let request_id = request_id(&request);
         let client = self.proxies.client(self.peer, request.headers());
-        let trace_id = scope::trace_id(request.headers());
-        let scope = Arc::new(Scope { request_id: request_id.clone(), trace_id });
+        let trace = traces::of_request(request.headers());
+        let scope = Arc::new(Scope { request_id: request_id.clone(), trace });
         let _at = scope::enter(&scope);
         tracing::debug!(
             %client,

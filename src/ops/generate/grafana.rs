@@ -414,12 +414,18 @@ const SECTIONS: &[Section] = &[
                 ],
             ),
             Panel(
-                "Lines of the log that were lost, in an hour",
+                "Logs and traces, in an hour",
                 "short",
-                &[(
-                    "increase(figw_log_lines_lost_total{instance=~\"$instance\"}[1h])",
-                    "{{instance}}",
-                )],
+                &[
+                    (
+                        "increase(figw_log_lines_lost_total{instance=~\"$instance\"}[1h])",
+                        "{{instance}} lines lost",
+                    ),
+                    (
+                        "increase(figw_trace_exports_total{instance=~\"$instance\"}[1h])",
+                        "{{instance}} batches of spans {{outcome}}",
+                    ),
+                ],
             ),
             Panel(
                 "Time left",

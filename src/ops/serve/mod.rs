@@ -102,10 +102,8 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let Start { config, reread, level, store, greeting, take_over } = start;
     // From here on a signal does what it should, also while the parts are still being started.
     let mut signals = lifecycle::Signals::listen().context("cannot listen for signals")?;
-    for key in config.not_yet_in_effect() {
-        tracing::warn!("{key} is set, but this version of figw does not use it yet");
-    }
     let metrics = config.telemetry.metrics.then(telemetry::metrics::install).transpose()?;
+    telemetry::traces::start(&config.telemetry)?;
     let streams = streams::hub(&config)?;
     let opened = tokio::select! {
         opened = Opened::open(&config, store, take_over) => opened?,
@@ -216,6 +214,7 @@ async fn finish(
         upkeep.stop(),
     );
     writer.flush_and_stop(FLUSH_DEADLINE).await;
+    telemetry::traces::finish().await;
 }
 
 /// A connection may need a second one to a back end; most systems allow a process 1,024 files

@@ -50,7 +50,7 @@ where
         context.format_fields(writer.by_ref(), event)?;
         if let Some(scope) = scope::current() {
             write!(writer, " request_id={}", scope.request_id())?;
-            if let Some(trace) = scope.trace_id {
+            if let Some(trace) = scope.trace_id() {
                 write!(writer, " trace_id={trace:032x}")?;
             }
         }
@@ -98,7 +98,7 @@ impl Document {
 
     fn of_request(&mut self, scope: &Scope) {
         self.add("http.request.id", scope.request_id().into());
-        if let Some(trace) = scope.trace_id {
+        if let Some(trace) = scope.trace_id() {
             self.add("trace.id", format!("{trace:032x}").into());
         }
     }

@@ -204,7 +204,7 @@ mod tests {
         let writer = written.clone();
         let lines = server_lines(format, false, move || writer.clone());
         let request_id = HeaderValue::from_static("id-1");
-        let scope = Arc::new(Scope { request_id, trace_id: None });
+        let scope = Arc::new(Scope { request_id, trace: None });
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
             let _at = scope::enter(&scope);
             tracing::info!(port = 8000, error = "none", "listening");

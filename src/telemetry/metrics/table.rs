@@ -332,6 +332,12 @@ pub const ALL: &[Metric] = &[
         "When the newest good backup of the database was made, in seconds since 1970.",
     )
     .when(Presence::With("a backup in backup.directory")),
+    counter(
+        "figw_trace_exports_total",
+        "batches",
+        "Batches of spans for the collector of traces.",
+    )
+    .by(&[Label::of("outcome", &["sent", "failed"])]),
     gauge("figw_build_info", "", "1; the labels say what runs.").by(&[
         Label::named("version", "this version"),
         Label::named("architecture", "what it was built for"),
