@@ -3390,7 +3390,7 @@ _figw() {
                     return 0
                     ;;
                 --only)
-                    COMPREPLY=($(compgen -W "gateway database replicas backup wal drill" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "gateway admin database replicas redis globus_auth globus_groups globus_compute clusters endpoints disk certificate clock backup wal drill" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)

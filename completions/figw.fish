@@ -1106,8 +1106,18 @@ complete -c figw -n "__fish_figw_using_subcommand rolling-restart" -s h -l help 
 complete -c figw -n "__fish_figw_using_subcommand rolling-restart" -s V -l version -d 'Print version'
 complete -c figw -n "__fish_figw_using_subcommand health" -l url -d 'Address of the gateway [default: as server.listen has it]' -r
 complete -c figw -n "__fish_figw_using_subcommand health" -l only -d 'Run this check only; repeatable' -r -f -a "gateway\t''
+admin\t''
 database\t''
 replicas\t''
+redis\t''
+globus_auth\t''
+globus_groups\t''
+globus_compute\t''
+clusters\t''
+endpoints\t''
+disk\t''
+certificate\t''
+clock\t''
 backup\t''
 wal\t''
 drill\t''"
@@ -1118,7 +1128,7 @@ json\t'One JSON document with stable keys'"
 complete -c figw -n "__fish_figw_using_subcommand health" -l color -d 'Colours on standard error' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c figw -n "__fish_figw_using_subcommand health" -l deep -d 'Check what stands behind the gateway, too: the database, backups and drills'
+complete -c figw -n "__fish_figw_using_subcommand health" -l deep -d 'Check what stands behind the gateway, too, from the database to each endpoint'
 complete -c figw -n "__fish_figw_using_subcommand health" -l wait -d 'Look again and again until the result is OK or WARNING'
 complete -c figw -n "__fish_figw_using_subcommand health" -s q -l quiet -d 'Say less on standard error'
 complete -c figw -n "__fish_figw_using_subcommand health" -s v -l verbose -d 'Say more on standard error; twice for everything'

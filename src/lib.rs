@@ -7,7 +7,8 @@
 //! - floor 4: [`http`] — listeners and routes; [`ops`] — what the commands do
 //! - floor 3: [`gateway`] — the life of one request; [`auth`] — bearer token to caller
 //! - floor 2: [`backends`], [`catalog`], [`limits`]
-//! - floor 1: [`store`], [`cache`], [`globus`], [`outbound`], [`telemetry`], [`workers`]
+//! - floor 1: [`store`], [`cache`], [`globus`], [`outbound`], [`disk`], [`telemetry`],
+//!   [`workers`]
 //! - floor 0: [`config`], which may use [`domain`]; `domain` and [`python`] use nothing of ours
 
 pub mod auth;
@@ -16,6 +17,7 @@ pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod disk;
 pub mod domain;
 pub mod gateway;
 pub mod globus;

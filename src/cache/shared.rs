@@ -16,7 +16,7 @@ use super::Subscription;
 use crate::domain::{Health, Trouble};
 
 /// What every key of figw's starts with, so that others can use the same Redis.
-const PREFIX: &str = "figw:";
+pub(super) const PREFIX: &str = "figw:";
 
 /// How long Redis may take for one answer. It is there to save time: what takes longer is done
 /// without it.

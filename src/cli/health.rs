@@ -1,23 +1,30 @@
 //! `figw health`: the state of a gateway, as a monitoring plugin.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use clap::{Args, builder::PossibleValuesParser};
 use url::Url;
 
 use super::{Context, Failure, Outcome};
-use crate::ops::health::{self, Report, Subject};
+use crate::{
+    config::Config,
+    ops::health::{self, Report, Subject},
+};
 
 /// How often `--wait` looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Arguments of `health`.
 #[derive(Debug, Args)]
+#[command(after_long_help = about_checks())]
 pub struct HealthArgs {
     /// Address of the gateway [default: as server.listen has it]
     #[arg(long, value_name = "URL", value_parser = http_url)]
     url: Option<Url>,
-    /// Check what stands behind the gateway, too: the database, backups and drills
+    /// Check what stands behind the gateway, too, from the database to each endpoint
     #[arg(long)]
     deep: bool,
     /// Run this check only; repeatable
@@ -29,6 +36,23 @@ pub struct HealthArgs {
     /// How long to do so at most
     #[arg(long, value_name = "DURATION", default_value = "1m", requires = "wait", value_parser = humantime::parse_duration)]
     timeout: Duration,
+}
+
+/// The checks, for the manual.
+fn about_checks() -> String {
+    let mut text = "Checks:\n".to_owned();
+    for (name, about) in health::catalogue() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name}: {about}");
+    }
+    text.push_str(
+        "\nEvery check but `gateway` needs --deep or --only. Endpoints that are disabled, in \
+         maintenance, or without compute nodes (cold) are not asked, and it says so. Thresholds are \
+         in the section health of the configuration; figw-faults(7) tells what each fault looks like. \
+         In JSON each check has name, state, evidence, since and measures; a measure has name, \
+         value, unit (s, B or none), warning, critical and alarm (above or below these).",
+    );
+    text
 }
 
 fn http_url(text: &str) -> Result<Url, String> {
@@ -45,10 +69,7 @@ impl HealthArgs {
     /// When standard output takes no more.
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let report = match context.config() {
-            Ok(loaded) => {
-                let subject = Subject { config: loaded.config, url: self.url.clone() };
-                self.examine(&subject).await
-            }
+            Ok(loaded) => self.examine(&loaded.config).await,
             // Monitoring systems read standard output only.
             Err(failure) => Report::unknown(failure.to_string()),
         };
@@ -58,10 +79,11 @@ impl HealthArgs {
         Ok(Outcome::Health(report.state))
     }
 
-    async fn examine(&self, subject: &Subject) -> Report {
+    async fn examine(&self, config: &Config) -> Report {
         let since = Instant::now();
         loop {
-            let report = health::examine(subject, &self.only, self.deep).await;
+            let subject = Subject::new(config.clone(), self.url.clone());
+            let report = health::examine(&subject, &self.only, self.deep).await;
             if !self.wait || report.is_usable() || since.elapsed() >= self.timeout {
                 return report;
             }

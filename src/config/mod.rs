@@ -8,6 +8,7 @@ mod dotenv;
 mod environment;
 mod gateway;
 mod globus;
+mod health;
 mod import_env;
 mod lines;
 mod load;
@@ -36,6 +37,7 @@ use crate::domain::{SecretSource, secret::SecretReference};
 pub use database::{Cache, Database};
 pub use gateway::{Batches, Gateway, Limits};
 pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute, ResultsBy};
+pub use health::Health;
 pub use import_env::{ImportError, Imported, import_env};
 pub use load::{Loaded, SEARCHED};
 pub use logging::{LogFormat, LogLevel, LogRequests, Logging, Prompts};
@@ -48,7 +50,7 @@ pub use secret::{Secret, SecretError, SecretUrl};
 pub use server::{Server, Tls};
 pub use staging::Staging;
 pub use telemetry::Telemetry;
-pub use units::{HttpUrl, Network};
+pub use units::{HttpUrl, Network, Space};
 pub use yaml::example;
 
 use problem::Complaints;
@@ -132,6 +134,8 @@ pub struct Config {
     /// no request waits. What it wants to see in headers, such as a token, can be given in the variable
     /// `OTEL_EXPORTER_OTLP_HEADERS`.
     pub telemetry: Telemetry,
+    /// From where on `/ready` and `figw health` find that something is not well.
+    pub health: Health,
     /// Where backups go and how long they are kept.
     pub backup: Backup,
     /// How `figw migrate` goes about it.
@@ -154,6 +158,7 @@ impl Config {
         self.login.check(complaints);
         self.batches.check(complaints);
         self.logging.check(complaints);
+        self.health.check(complaints);
         self.backup.check(complaints);
         operations::check_instances(&self.instances, complaints);
     }

@@ -66,6 +66,7 @@ pub(super) fn complaint(format: &str, text: &str) -> Option<String> {
         }),
         "network" => text.parse::<Network>().err(),
         "http-url" => text.parse::<HttpUrl>().err(),
+        "space" => text.parse::<Space>().err(),
         _ => None,
     }
 }
@@ -247,9 +248,67 @@ impl fmt::Display for HttpUrl {
 
 as_text!(HttpUrl, "http-url");
 
+/// A part of a file system, or a number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    /// So many hundredths of the whole.
+    Percent(u8),
+    /// So many bytes.
+    Bytes(u64),
+}
+
+impl Space {
+    /// In bytes, of a whole of `total` bytes.
+    #[must_use]
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Self::Percent(part) => total / 100 * u64::from(part),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl std::str::FromStr for Space {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some(part) = text.trim().strip_suffix('%') else {
+            return parse_size(text).map(Self::Bytes).map_err(|_| space_advice());
+        };
+        let part = part.trim_end().parse().ok().filter(|part| *part <= 100);
+        part.map(Self::Percent).ok_or_else(space_advice)
+    }
+}
+
+fn space_advice() -> String {
+    "must be a part such as 10%, or a size such as 20GiB".to_owned()
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Percent(part) => write!(f, "{part}%"),
+            Self::Bytes(bytes) => f.write_str(&format_size(*bytes)),
+        }
+    }
+}
+
+as_text!(Space, "space");
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn space_is_a_part_or_a_size() {
+        for (text, bytes) in [("10%", 100), ("0 %", 0), ("100%", 1_000), ("2KiB", 2_048)] {
+            assert_eq!(text.parse::<Space>().map(|space| space.of(1_000)), Ok(bytes), "{text}");
+        }
+        for wrong in ["101%", "-1%", "%", "1.5%", "ten", ""] {
+            assert!(wrong.parse::<Space>().is_err(), "{wrong}");
+        }
+        assert_eq!("2048MiB".parse::<Space>().map(|space| space.to_string()), Ok("2GiB".into()));
+    }
 
     #[test]
     fn sizes_are_read_and_written_in_the_largest_exact_unit() {

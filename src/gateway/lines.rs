@@ -122,6 +122,13 @@ impl Lines {
         line
     }
 
+    /// Whether the endpoint fails, as far as its own requests tell.
+    #[must_use]
+    pub fn is_out(&self, slug: &str) -> bool {
+        let known = self.by_slug.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(slug).is_some_and(|line| line.vitals.is_out())
+    }
+
     /// Every line there is.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Line>> {

@@ -21,7 +21,7 @@ use crate::{
     auth::globus::Logins,
     cache::Cache,
     catalog::Catalog,
-    domain::Trouble,
+    domain::{Health, Trouble},
     store::{Reader, RowWriter},
 };
 
@@ -40,6 +40,8 @@ pub struct Readiness {
     replicas: Option<Reader>,
     cache: Option<Cache>,
     logins: Option<Logins>,
+    /// What is looked at from time to time in the background.
+    pub noted: Noted,
     draining: RwLock<Option<Draining>>,
     /// How long requests are still served once an operator drains: load balancers that ask for
     /// `/ready` notice in time.
@@ -47,6 +49,19 @@ pub struct Readiness {
     epoch: Instant,
     /// From when on requests are refused, in milliseconds since `epoch`.
     refusing_from: AtomicU64,
+}
+
+/// What can only be found out by looking, which `/ready` itself never does.
+#[derive(Debug, Default)]
+pub struct Noted {
+    /// Whether there is room for the spool.
+    pub spool: Health,
+    /// Whether the database has a schema that this program cannot serve with.
+    pub wrong_schema: Health,
+    /// Whether a newer program has migrated the database.
+    pub newer_schema: Health,
+    /// Whether any endpoint can be used.
+    pub endpoints: Health,
 }
 
 /// Why and since when an instance asks not to be sent requests.
@@ -88,6 +103,7 @@ impl Readiness {
             replicas: None,
             cache: None,
             logins: None,
+            noted: Noted::default(),
             draining: RwLock::default(),
             grace: Duration::ZERO,
             epoch: Instant::now(),
@@ -180,7 +196,14 @@ impl Readiness {
     }
 
     fn checks(&self) -> Vec<Check> {
-        let mut checks = vec![self.serving(), self.database(), self.rows(), self.endpoints()];
+        let mut checks = vec![
+            self.serving(),
+            self.database(),
+            self.schema(),
+            self.rows(),
+            self.check("spool", self.noted.spool.trouble()),
+            self.check("endpoints", self.noted.endpoints.trouble()),
+        ];
         let replicas = self.replicas.as_ref().map(|r| self.check("replicas", r.trouble()));
         let cache = self.cache.as_ref().map(|cache| self.check("cache", cache.trouble()));
         let logins = self.logins.as_ref().map(|logins| self.check("globus", logins.trouble()));
@@ -236,24 +259,17 @@ impl Readiness {
         }
     }
 
-    fn endpoints(&self) -> Check {
-        let snapshot = self.catalog.load();
-        let usable = snapshot.endpoints().iter().any(|served| {
-            served.endpoint.enabled
-                && served.unusable.is_none()
-                && served.cluster.maintenance.is_none()
-        });
-        if usable {
-            return self.ok("endpoints");
-        }
-        Check {
-            name: "endpoints",
-            state: State::Degraded,
-            since: self.started_at,
-            reason: Some(
-                "no endpoint can be used: each is disabled, in maintenance, or not set up"
-                    .to_owned(),
-            ),
+    /// A schema that lacks something would fail requests; one that a newer program has migrated
+    /// serves both until all instances are new.
+    fn schema(&self) -> Check {
+        match self.noted.wrong_schema.trouble() {
+            Some(trouble) => Check {
+                name: "schema",
+                state: State::Failed,
+                since: trouble.since,
+                reason: Some(trouble.error.clone()),
+            },
+            None => self.check("schema", self.noted.newer_schema.trouble()),
         }
     }
 

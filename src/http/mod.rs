@@ -24,7 +24,7 @@ use crate::{
     gateway::{Gateway, Head, Refusal},
     limits::Standing,
 };
-pub use health::Readiness;
+pub use health::{Noted, Readiness};
 
 /// What callers are told to wait who have reached an instance that is being drained.
 const DRAINING_RETRY: Duration = Duration::from_secs(1);

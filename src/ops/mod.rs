@@ -15,4 +15,5 @@ pub mod restore;
 pub mod rolling;
 pub mod serve;
 pub mod shell;
+pub mod trial;
 pub mod usage;

@@ -108,7 +108,7 @@ impl Federation {
     }
 }
 
-fn catalogue(fakes: &[Fake], endpoint: impl Fn(usize) -> Value) -> String {
+pub fn catalogue(fakes: &[Fake], endpoint: impl Fn(usize) -> Value) -> String {
     let clusters = (0..fakes.len()).map(|index| {
         json!({
             "name": format!("c{index}"), "adapter": "direct-api", "frameworks": ["api"],

@@ -21,6 +21,7 @@
 pub mod archiving;
 pub mod backup_site;
 pub mod backups;
+pub mod certificates;
 pub mod client;
 pub mod cluster_stream;
 pub mod fake;

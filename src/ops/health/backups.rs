@@ -75,12 +75,9 @@ fn judge_age(id: &str, age: Duration, rpo: Duration) -> Finding {
         humantime::format_duration(Duration::from_secs(age.as_secs())),
         humantime::format_duration(rpo),
     );
-    Finding::new(state, evidence).measuring([Measure {
-        name: "backup_age",
-        value: whole(age),
-        warning: Some(rpo.as_secs_f64()),
-        critical: Some((rpo * 2).as_secs_f64()),
-    }])
+    let (warning, critical) = (Some(rpo.as_secs_f64()), Some((rpo * 2).as_secs_f64()));
+    let measure = Measure::seconds("backup_age", whole(age)).above(warning, critical);
+    Finding::new(state, evidence).measuring([measure])
 }
 
 /// Whether the archived WAL leads on from the newest base backup; nothing to say without one.
@@ -138,8 +135,8 @@ fn judge_drill(drill: &DrillReport, age: Duration, settings: &Backup) -> Finding
     } else {
         (State::Ok, format!("the newest drill{what} succeeded {days} days ago"))
     };
-    let measure = |name, value: Option<f64>, warning, critical| {
-        value.map(|value| Measure { name, value, warning, critical })
+    let measure = |name: &'static str, value: Option<f64>, warning, critical| {
+        value.map(|value| Measure::seconds(name, value).above(warning, critical))
     };
     let rto = Some(settings.objectives.rto.as_secs_f64());
     let rpo = Some(settings.objectives.rpo.as_secs_f64());

@@ -53,12 +53,12 @@ pub(super) async fn check(subject: &Subject) -> Option<Finding> {
         }
     };
     let value = begun.elapsed().as_secs_f64();
-    let critical = Some(LONGEST.as_secs_f64());
-    Some(finding.measuring([Measure { name: "gateway_time", value, warning: None, critical }]))
+    let measure = Measure::seconds("gateway_time", value).above(None, Some(LONGEST.as_secs_f64()));
+    Some(finding.measuring([measure]))
 }
 
 /// The last of the causes, which alone says something.
-fn root_cause(error: &(dyn Error + 'static)) -> String {
+pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;
@@ -104,7 +104,7 @@ fn own_url(server: &Server) -> String {
 }
 
 /// Where a program on this machine reaches a listener.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let loopback: IpAddr = match listen.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

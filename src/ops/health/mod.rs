@@ -3,23 +3,37 @@
 //! A check is one line in [`CHECKS`]: its name, whether only `--deep` asks for it, and a function
 //! from the [`Subject`] to a [`Finding`], or to none when it does not apply to this configuration.
 
+mod admin;
+mod back_ends;
 mod backups;
+mod certificate;
+mod clock;
 mod database;
+mod disk;
 mod gateway;
+mod globus;
+mod measure;
+mod redis;
 mod report;
+mod subject;
 
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{LocalBoxFuture, join_all};
 use jiff::Timestamp;
 use serde::Serialize;
-use url::Url;
 
-pub use self::report::Report;
-use crate::config::Config;
+pub use self::{
+    measure::{Alarm, Measure, Unit},
+    report::Report,
+    subject::Subject,
+};
 
-/// How long one check may take.
+/// How long a check may take; those of several back ends have a limit for each.
 const LONGEST: Duration = Duration::from_secs(20);
+
+/// The same where many are asked, a few at a time.
+const LONGEST_ROUND: Duration = Duration::from_mins(1);
 
 /// The state of a check, or of all together; from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -57,21 +71,6 @@ impl State {
             Self::Unknown => "UNKNOWN",
         }
     }
-}
-
-/// A number that a monitoring system may draw.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Measure {
-    /// Its name.
-    pub name: &'static str,
-    /// In seconds.
-    pub value: f64,
-    /// From where on it is a warning.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warning: Option<f64>,
-    /// From where on it is critical.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub critical: Option<f64>,
 }
 
 /// What a check has found.
@@ -118,34 +117,49 @@ pub struct Line {
     pub finding: Finding,
 }
 
-/// What is looked at.
-#[derive(Debug)]
-pub struct Subject {
-    /// The configuration.
-    pub config: Config,
-    /// Where the gateway answers; as `server.listen` has it when this is not given.
-    pub url: Option<Url>,
-}
-
 struct Check {
     name: &'static str,
+    /// What it is about, for the manual.
+    about: &'static str,
     is_deep: bool,
-    run: for<'a> fn(&'a Subject) -> BoxFuture<'a, Option<Finding>>,
+    run: for<'a> fn(&'a Subject) -> LocalBoxFuture<'a, Option<Finding>>,
+}
+
+/// Declares a check: its name, what it is about, whether only `--deep` asks for it, its function.
+macro_rules! check {
+    ($name:literal, $is_deep:literal, $run:path, $about:literal) => {
+        Check { name: $name, about: $about, is_deep: $is_deep, run: |s| Box::pin($run(s)) }
+    };
 }
 
 /// All checks, in the order of the report.
 const CHECKS: &[Check] = &[
-    Check { name: "gateway", is_deep: false, run: |s| Box::pin(gateway::check(s)) },
-    Check { name: "database", is_deep: true, run: |s| Box::pin(database::check(s)) },
-    Check { name: "replicas", is_deep: true, run: |s| Box::pin(database::replicas(s)) },
-    Check { name: "backup", is_deep: true, run: |s| Box::pin(backups::age(s)) },
-    Check { name: "wal", is_deep: true, run: |s| Box::pin(backups::wal(s)) },
-    Check { name: "drill", is_deep: true, run: |s| Box::pin(backups::drill(s)) },
+    check!("gateway", false, gateway::check, "what the gateway says of itself at /ready"),
+    check!("admin", true, admin::check, "its admin listener: version, requests in flight"),
+    check!("database", true, database::check, "it answers, with the schema that figw expects"),
+    check!("replicas", true, database::replicas, "each may be read from; how far it is behind"),
+    check!("redis", true, redis::check, "it answers, and takes what is written"),
+    check!("globus_auth", true, globus::auth, "it answers, and accepts the application's secret"),
+    check!("globus_groups", true, globus::groups, "it answers"),
+    check!("globus_compute", true, globus::compute, "it answers, and accepts the service accounts"),
+    check!("clusters", true, back_ends::clusters, "each cluster's own status"),
+    check!("endpoints", true, back_ends::endpoints, "one tiny real request to each endpoint"),
+    check!("disk", true, disk::check, "free space where figw writes"),
+    check!("certificate", true, certificate::check, "the end of the certificate: file, and served"),
+    check!("clock", true, clock::check, "this machine's clock against everybody else's"),
+    check!("backup", true, backups::age, "the age of the newest good backup"),
+    check!("wal", true, backups::wal, "no gap in the archived WAL"),
+    check!("drill", true, backups::drill, "the newest proof that a backup can be restored"),
 ];
 
 /// The names of all checks.
 pub fn names() -> impl Iterator<Item = &'static str> {
     CHECKS.iter().map(|check| check.name)
+}
+
+/// Each check's name, and what it is about.
+pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static str)> {
+    CHECKS.iter().map(|check| (check.name, check.about))
 }
 
 /// Runs the checks named in `only`, side by side; without any, those that are quick, or with `deep`
@@ -155,9 +169,11 @@ pub async fn examine(subject: &Subject, only: &[String], deep: bool) -> Report {
         if only.is_empty() { deep || !check.is_deep } else { only.iter().any(|n| n == check.name) }
     };
     let lines = CHECKS.iter().filter(wanted).map(|check| async {
-        let finding = tokio::time::timeout(LONGEST, (check.run)(subject)).await;
+        // What asks many ends by itself, and knows whom it has not come to.
+        let longest = LONGEST_ROUND + LONGEST;
+        let finding = tokio::time::timeout(longest, (check.run)(subject)).await;
         let finding = finding.unwrap_or_else(|_| {
-            let evidence = format!("no result within {} s", LONGEST.as_secs());
+            let evidence = format!("no result within {} s", longest.as_secs());
             Some(Finding::new(State::Unknown, evidence))
         });
         Some(Line { name: check.name, finding: finding? })

@@ -1,10 +1,10 @@
 //! The whole, as monitoring plugins print it: a line with performance data, then the details.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use serde::Serialize;
 
-use super::{Line, Measure, State};
+use super::{Line, State};
 
 /// What all checks have found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -52,7 +52,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FIGW {} - {}", self.state.word(), self.summary())?;
         let measures = self.checks.iter().flat_map(|line| &line.finding.measures);
-        let measures: Vec<_> = measures.map(performance).collect();
+        let measures: Vec<_> = measures.map(ToString::to_string).collect();
         if !measures.is_empty() {
             write!(f, " | {}", measures.join(" "))?;
         }
@@ -65,22 +65,6 @@ impl fmt::Display for Report {
     }
 }
 
-/// `backup_age=123s;3600;7200`.
-fn performance(measure: &Measure) -> String {
-    let mut text = format!("{}={}s", measure.name, number(measure.value));
-    if measure.warning.is_some() || measure.critical.is_some() {
-        let threshold = |at: Option<f64>| at.map(number).unwrap_or_default();
-        // Writing to a string cannot fail.
-        let _ = write!(text, ";{};{}", threshold(measure.warning), threshold(measure.critical));
-    }
-    text
-}
-
-fn number(value: f64) -> String {
-    let text = format!("{value:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 /// A bar would begin performance data, and a line break another line.
 fn one_line(text: &str) -> String {
     text.replace('|', "/").lines().map(str::trim).collect::<Vec<_>>().join("; ")
@@ -88,7 +72,7 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Finding;
+    use super::super::{Finding, Measure};
     use super::*;
 
     fn line(name: &'static str, state: State, evidence: &str) -> Line {
@@ -97,13 +81,8 @@ mod tests {
 
     #[test]
     fn it_reads_as_a_monitoring_plugin_does() {
-        let age = Measure {
-            name: "backup_age",
-            value: 123.0,
-            warning: Some(3600.0),
-            critical: Some(7200.5),
-        };
-        let took = Measure { name: "time", value: 0.0123, warning: None, critical: None };
+        let age = Measure::seconds("backup_age", 123.0).above(Some(3600.0), Some(7200.5));
+        let took = Measure::seconds("time", 0.0123);
         let mut backup = line("backup", State::Ok, "2m old");
         backup.finding = backup.finding.measuring([age, took]);
         let report = Report::new(vec![line("gateway", State::Ok, "ready"), backup.clone()]);

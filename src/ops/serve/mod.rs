@@ -7,6 +7,7 @@ mod globus;
 mod lifecycle;
 mod listeners;
 mod logins;
+mod looks;
 mod opened;
 mod reload;
 mod service_manager;
@@ -144,6 +145,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     let refresh = Arc::new(Notify::new());
     let following = batches::Following::start(&config, &app, Arc::clone(&store));
     let upkeep = upkeep::Keeping::start(&config.retention, Arc::clone(&store));
+    looks::look_around(&app, &store, &config);
     tokio::spawn(catalog::watch::follow(catalog, store, resolve, Arc::clone(&refresh)));
     tokio::spawn(backups::watch(config.clone()));
     tokio::spawn(telemetry::metrics::watch_disk(config.server.state_dir.clone()));

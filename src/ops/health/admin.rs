@@ -1,0 +1,79 @@
+//! What the gateway's admin listener tells.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+
+use super::{Finding, Measure, State, Subject, Unit, gateway};
+use crate::outbound;
+
+/// How long it may take to answer.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// The body of `/admin/status`, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Status {
+    version: String,
+    started_at: Timestamp,
+    in_flight: u64,
+}
+
+/// Asks the admin listener of this configuration; that of another gateway is not known.
+pub(super) async fn check(subject: &Subject) -> Option<Finding> {
+    if subject.url.is_some() {
+        return None;
+    }
+    let url =
+        format!("http://{}/admin/status", gateway::reachable(subject.config.server.admin_listen));
+    Some(match ask(subject, &url).await {
+        Ok(status) => judge(&status),
+        Err(reason) => {
+            let evidence = format!("{url}: {reason}; drain, reload and metrics are out of reach");
+            Finding::new(State::Warning, evidence)
+        }
+    })
+}
+
+async fn ask(subject: &Subject, url: &str) -> Result<Status, String> {
+    let token = subject.config.server.admin_token.as_ref().map(crate::config::Secret::reveal);
+    let token = token.transpose().map_err(|error| error.to_string())?;
+    let client = outbound::own_client(LONGEST).map_err(|error| error.to_string())?;
+    let mut request = client.get(url);
+    if let Some(token) = &token {
+        request = request.bearer_auth(token.expose_secret());
+    }
+    let failed = |error: reqwest::Error| {
+        if error.is_timeout() {
+            format!("no answer within {} s", LONGEST.as_secs())
+        } else {
+            gateway::root_cause(&error)
+        }
+    };
+    let answer = request.send().await.map_err(failed)?;
+    match answer.status() {
+        http::StatusCode::OK => {
+            answer.json().await.map_err(|_| "its answer is not figw's".to_owned())
+        }
+        http::StatusCode::UNAUTHORIZED => Err("it does not accept server.admin_token".to_owned()),
+        status => Err(format!("it answered {status}")),
+    }
+}
+
+fn judge(status: &Status) -> Finding {
+    let own = env!("CARGO_PKG_VERSION");
+    let finding = if status.version == own {
+        Finding::new(State::Ok, format!("version {own}, {} requests in flight", status.in_flight))
+    } else {
+        let evidence = format!(
+            "figw {} runs, this is {own}; restart it with `figw rolling-restart`",
+            status.version
+        );
+        Finding::new(State::Warning, evidence)
+    };
+    #[allow(clippy::cast_precision_loss, reason = "a number to be drawn")]
+    let in_flight = Measure::new("requests_in_flight", status.in_flight as f64, Unit::Count);
+    let age = Timestamp::now().duration_since(status.started_at).as_secs_f64();
+    finding.measuring([in_flight, Measure::seconds("uptime", age.max(0.0))])
+}
