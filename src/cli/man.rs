@@ -1,4 +1,5 @@
-//! `figw man`: manual pages, one for each command, for the configuration file and for metrics.
+//! `figw man`: manual pages, one for each command, for the configuration file, for metrics and for
+//! what happens when something fails.
 
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use clap::{Args, CommandFactory};
 use clap_mangen::Man;
 
 use super::{Cli, Context, Failure, Outcome};
-use crate::{config, telemetry};
+use crate::{config, ops::health::faults, telemetry};
 
 /// Arguments of `figw man`.
 #[derive(Debug, Args)]
@@ -33,14 +34,12 @@ pub struct Page {
 pub fn pages() -> std::io::Result<Vec<Page>> {
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
-    let mut pages = vec![Page {
-        file_name: "figw-config.5".to_owned(),
-        content: config::manual().into_bytes(),
-    }];
-    pages.push(Page {
-        file_name: "figw-metrics.7".to_owned(),
-        content: telemetry::metrics::manual().into_bytes(),
-    });
+    let page = |name: &str, text: String| Page { file_name: name.to_owned(), content: text.into() };
+    let mut pages = vec![
+        page("figw-config.5", config::manual()),
+        page("figw-faults.7", faults::manual()),
+        page("figw-metrics.7", telemetry::metrics::manual()),
+    ];
     add_pages(&root, &mut pages)?;
     pages.sort_by(|a, b| a.file_name.cmp(&b.file_name));
     Ok(pages)

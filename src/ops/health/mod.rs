@@ -10,6 +10,7 @@ mod certificate;
 mod clock;
 mod database;
 mod disk;
+pub mod faults;
 mod gateway;
 mod globus;
 mod measure;
