@@ -1589,7 +1589,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__doctor)
-            opts="-c -q -v -y -h -V --stage --config --output --quiet --verbose --color --yes --help --version"
+            opts="-c -q -v -y -h -V --stage --only --url --key-file --attest --by --note --config --output --quiet --verbose --color --yes --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1597,6 +1597,30 @@ _figw() {
             case "${prev}" in
                 --stage)
                     COMPREPLY=($(compgen -W "pre post" -- "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -W "access attested backup database debug firewall globus limits logs monitoring proxies redis secrets service system tls secrets.outside secrets.permissions secrets.strength tls.listener tls.key tls.certificate database.encryption firewall.admin firewall.services proxies.trusted debug.log_level debug.prompts debug.database debug.echo access.keys limits.requests limits.drain database.schema database.instances database.connections database.performance database.replicas backup.age backup.encrypted backup.offsite backup.wal backup.drill redis.answers redis.memory system.user system.files system.state_dir system.disk system.clock monitoring.metrics monitoring.ready monitoring.alerts logs.collected logs.errors globus.openness globus.credentials globus.policies globus.groups globus.compute service.gateway service.clusters service.endpoints service.refuses service.admits service.answers attested.load_test attested.recovery_plan attested.firewall attested.on_call" -- "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --attest)
+                    COMPREPLY=($(compgen -W "load_test recovery_plan firewall on_call" -- "${cur}"))
+                    return 0
+                    ;;
+                --by)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --note)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --config)

@@ -1,22 +1,58 @@
 //! `figw doctor`
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::PathBuf};
 
-use clap::{Args, ValueEnum};
+use anyhow::Context as _;
+use clap::{Args, ValueEnum, builder::PossibleValuesParser};
+use jiff::Timestamp;
+use secrecy::SecretString;
 use serde_json::json;
+use url::Url;
 
-use super::{Context, Failure, Outcome};
-use crate::ops::doctor::{self, Line, Outcome as Found, Subject};
+use super::{Context, Failure, Outcome, health::http_url};
+use crate::{
+    config::{Config, secret},
+    domain::{SecretSource, secret::SecretReference},
+    ops::doctor::{
+        self, Line, Outcome as Found, Subject,
+        attestation::{self, Attestation},
+    },
+};
+
+/// The variable that may hold a key or a token to try.
+const KEY_VARIABLE: &str = "FIGW_DOCTOR_KEY";
 
 /// Go through the production checklists
 ///
 /// Each line is checked, not asked: what was seen, and what to do about it. Exits 1 when a check
 /// fails; warnings and what does not apply to this configuration do not count.
+///
+/// What only a person can know (`attested.*`) is asked for on a terminal, once, and kept with name and
+/// date; without one, `--attest` does it.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// Only the checks of one stage [default: all]
     #[arg(long, value_enum, value_name = "STAGE")]
     stage: Option<Stage>,
+    /// Run this check only, or this group of checks, such as tls.key or tls; repeatable
+    #[arg(long, value_name = "CHECK", value_parser = PossibleValuesParser::new(doctor::names()), hide_possible_values = true)]
+    only: Vec<String>,
+    /// Address at which clients reach the gateway [default: as server.listen has it]
+    #[arg(long, value_name = "URL", value_parser = http_url)]
+    url: Option<Url>,
+    /// File with an API key or a Globus token, with which a request is sent all the way [default: the
+    /// variable FIGW_DOCTOR_KEY]
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Attest this instead of checking anything
+    #[arg(long, value_name = "WHAT", requires = "by", value_parser = PossibleValuesParser::new(attestation::names()))]
+    attest: Option<String>,
+    /// Who attests it
+    #[arg(long, value_name = "NAME", requires = "attest")]
+    by: Option<String>,
+    /// What else there is to say: where the plan is, for instance
+    #[arg(long, value_name = "TEXT", requires = "attest")]
+    note: Option<String>,
 }
 
 /// When a checklist is gone through.
@@ -43,9 +79,17 @@ impl DoctorArgs {
     /// # Errors
     /// When the configuration cannot be read.
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        let subject = Subject { config: context.config()?.config };
+        let loaded = context.config()?;
+        if let (Some(what), Some(by)) = (&self.attest, &self.by) {
+            return attest(&loaded.config, what, by, self.note.as_deref(), context);
+        }
+        if self.stage != Some(Stage::Post) && self.only.is_empty() && context.is_interactive() {
+            ask(&loaded.config)?;
+        }
+        let credentials = self.credentials()?;
+        let subject = Subject::new(loaded, self.url.clone(), credentials).await;
         let stage = self.stage.map(doctor::Stage::from);
-        let lines = doctor::examine(&subject, stage).await;
+        let lines = doctor::examine(&subject, stage, &self.only).await;
         let count = |outcome| lines.iter().filter(|line| line.finding.outcome == outcome).count();
         let (passed, warned, failed) = (count(Found::Pass), count(Found::Warn), count(Found::Fail));
         let summary = json!({
@@ -63,6 +107,67 @@ impl DoctorArgs {
         context.print(&value, format!("{}{total}", report(&lines)))?;
         Ok(if ok { Outcome::Done } else { Outcome::NotGood })
     }
+
+    /// A key or a token to try, where one is given.
+    fn credentials(&self) -> Result<Option<SecretString>, Failure> {
+        let source = match &self.key_file {
+            Some(path) => SecretReference::File(path.display().to_string()),
+            None if std::env::var_os(KEY_VARIABLE).is_some_and(|value| !value.is_empty()) => {
+                SecretReference::Env(KEY_VARIABLE.to_owned())
+            }
+            None => return Ok(None),
+        };
+        let secret = secret::reveal("--key-file", &SecretSource::Reference(source));
+        Ok(Some(secret.map_err(Failure::usage)?))
+    }
+}
+
+fn attest(
+    config: &Config,
+    what: &str,
+    by: &str,
+    note: Option<&str>,
+    context: &Context,
+) -> Result<Outcome, Failure> {
+    if by.trim().is_empty() {
+        return Err(Failure::usage("--by must name somebody"));
+    }
+    let attestation = Attestation {
+        by: by.trim().to_owned(),
+        at: Timestamp::now(),
+        note: note.map(str::to_owned),
+    };
+    let value = json!({ "attested": what, "attestation": attestation });
+    let path = attestation::keep(config, what, attestation)?;
+    context
+        .print(&value, format!("{what} attested by {}, kept in {}", by.trim(), path.display()))?;
+    Ok(Outcome::Done)
+}
+
+/// Asks for what only a person can know, on a terminal.
+fn ask(config: &Config) -> Result<(), Failure> {
+    for (name, question) in attestation::missing(config)? {
+        let agreed = dialoguer::Confirm::new()
+            .with_prompt(format!("{question}. Can you attest that?"))
+            .default(false)
+            .interact()
+            .context("cannot ask")?;
+        if !agreed {
+            continue;
+        }
+        let ask = |prompt: &str, may_be_empty| {
+            dialoguer::Input::<String>::new()
+                .with_prompt(prompt)
+                .allow_empty(may_be_empty)
+                .interact_text()
+                .context("cannot ask")
+        };
+        let by = ask("Your name", false)?.trim().to_owned();
+        let note = Some(ask("A note (where the plan is, for instance)", true)?);
+        let note = note.filter(|note| !note.trim().is_empty());
+        attestation::keep(config, name, Attestation { by, at: Timestamp::now(), note })?;
+    }
+    Ok(())
 }
 
 /// A line for each check, and what to do below those that are not as they should be.

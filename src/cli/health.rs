@@ -55,7 +55,7 @@ fn about_checks() -> String {
     text
 }
 
-fn http_url(text: &str) -> Result<Url, String> {
+pub(super) fn http_url(text: &str) -> Result<Url, String> {
     match Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
         _ => Err("must be an http:// or https:// address".to_owned()),

@@ -3,6 +3,7 @@
 //! Each section is a type in its own file, and its doc comments are what users read: the schema
 //! carries them into `config.example.yaml` and `figw-config(5)`.
 
+mod alerts;
 mod database;
 mod dotenv;
 mod environment;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{SecretSource, secret::SecretReference};
 
+pub use alerts::{Alerts, Doctor, Severity, Smtp, Webhook, WebhookFormat};
 pub use database::{Cache, Database};
 pub use gateway::{Batches, Gateway, Limits};
 pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute, ResultsBy};
@@ -136,6 +138,10 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// From where on `/ready` and `figw health` find that something is not well.
     pub health: Health,
+    /// Whom `figw health --notify` tells, and of what.
+    pub alerts: Alerts,
+    /// What `figw doctor` needs to know.
+    pub doctor: Doctor,
     /// Where backups go and how long they are kept.
     pub backup: Backup,
     /// How `figw migrate` goes about it.
@@ -159,6 +165,7 @@ impl Config {
         self.batches.check(complaints);
         self.logging.check(complaints);
         self.health.check(complaints);
+        self.alerts.check(complaints);
         self.backup.check(complaints);
         operations::check_instances(&self.instances, complaints);
     }
@@ -215,6 +222,12 @@ impl Config {
         if let Some(secret) = &mut self.staging.client_secret {
             visit("staging.client_secret", secret);
         }
+        if let Some(url) = &mut self.alerts.webhook.url {
+            visit("alerts.webhook.url", url.secret_mut());
+        }
+        if let Some(url) = &mut self.alerts.smtp.url {
+            visit("alerts.smtp.url", url.secret_mut());
+        }
         if let Some(url) = &mut self.backup.offsite_url {
             visit("backup.offsite_url", url.secret_mut());
         }
@@ -252,6 +265,7 @@ globus_compute:
   streaming_secret: *no
   credentials_overrides: {00000000-0000-4000-8000-000000000501: {client_id: a, client_secret: *no}}
 staging: {client_id: a, client_secret: *no}
+alerts: {webhook: {url: *no}, smtp: {url: *no, from: f@example.org, to: [t@example.org]}}
 backup: {offsite_url: *no, replication_url: *no}
 ";
         let loaded = Config::load_from(Some(("f".into(), yaml.as_bytes().to_vec())), []).unwrap();

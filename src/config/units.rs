@@ -184,6 +184,12 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
+
+    /// How many addresses it has, as the power of two.
+    #[must_use]
+    pub fn width(&self) -> u8 {
+        self.0.max_prefix_len() - self.0.prefix_len()
+    }
 }
 
 impl std::str::FromStr for Network {

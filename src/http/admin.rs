@@ -13,7 +13,10 @@ use warp::{Filter, Reply, filters::BoxedFilter, reply::Response};
 use super::{App, error, with};
 use crate::{
     gateway::Refusal,
-    telemetry::metrics::{Exposition, float},
+    telemetry::{
+        errors,
+        metrics::{Exposition, float},
+    },
 };
 
 /// What the admin listener works on.
@@ -107,6 +110,7 @@ fn metrics(admin: &Admin) -> Response {
         let refusal = Refusal::not_found("metrics_off", message);
         return error::response(&refusal, error::Shape::OpenAi);
     };
+    admin.app.readiness.metrics_asked.now();
     admin.app.readiness.measure();
     gauge!("figw_rows_queued").set(float(admin.app.gateway.rows.queued() as u64));
     let mut response = Response::new(exposition.render().into());
@@ -117,6 +121,7 @@ fn metrics(admin: &Admin) -> Response {
 
 fn status(admin: &Admin) -> Response {
     let readiness = &admin.app.readiness;
+    let (errors, last_error_at) = errors::seen();
     let body = json!({
         "instance": readiness.instance,
         "version": env!("CARGO_PKG_VERSION"),
@@ -124,6 +129,12 @@ fn status(admin: &Admin) -> Response {
         "ready": readiness.is_ready(),
         "draining": readiness.is_draining(),
         "in_flight": admin.app.gateway.in_flight.count(),
+        "errors": errors,
+        "last_error_at": last_error_at,
+        "ready_asked_at": readiness.ready_asked.last(),
+        "metrics_asked_at": readiness.metrics_asked.last(),
+        "user_id": rustix::process::geteuid().as_raw(),
+        "open_files": rlimit::Resource::NOFILE.get().ok().map(|(soft, _)| soft),
     });
     error::json(StatusCode::OK, &body)
 }

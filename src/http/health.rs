@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -42,6 +42,10 @@ pub struct Readiness {
     logins: Option<Logins>,
     /// What is looked at from time to time in the background.
     pub noted: Noted,
+    /// When `/ready` was last asked for.
+    pub ready_asked: Asked,
+    /// When the metrics were.
+    pub metrics_asked: Asked,
     draining: RwLock<Option<Draining>>,
     /// How long requests are still served once an operator drains: load balancers that ask for
     /// `/ready` notice in time.
@@ -62,6 +66,24 @@ pub struct Noted {
     pub newer_schema: Health,
     /// Whether any endpoint can be used.
     pub endpoints: Health,
+}
+
+/// When something was last asked for: whether anybody watches.
+#[derive(Debug, Default)]
+pub struct Asked(AtomicI64);
+
+impl Asked {
+    /// Now.
+    pub fn now(&self) {
+        self.0.store(Timestamp::now().as_second(), Ordering::Relaxed);
+    }
+
+    /// The last time; none when nobody has asked since the process began.
+    #[must_use]
+    pub fn last(&self) -> Option<Timestamp> {
+        let last = Some(self.0.load(Ordering::Relaxed)).filter(|last| *last != 0);
+        last.and_then(|last| Timestamp::from_second(last).ok())
+    }
 }
 
 /// Why and since when an instance asks not to be sent requests.
@@ -104,6 +126,8 @@ impl Readiness {
             cache: None,
             logins: None,
             noted: Noted::default(),
+            ready_asked: Asked::default(),
+            metrics_asked: Asked::default(),
             draining: RwLock::default(),
             grace: Duration::ZERO,
             epoch: Instant::now(),
@@ -297,6 +321,7 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .unify()
         .map(|| never_cached(error::json(StatusCode::OK, &json!({ "status": "ok" }))));
     let ready = warp::path("ready").and(here()).and(with(Arc::clone(app))).map(|app: Arc<App>| {
+        app.readiness.ready_asked.now();
         let (status, body) = app.readiness.report();
         never_cached(error::json(status, &body))
     });

@@ -1,9 +1,10 @@
-//! Files under names that anybody can guess: whatever is there goes, and a link is never followed.
+//! Files under names that anybody can guess: whatever is there goes, and a link is never followed; and
+//! the directory for state.
 
 use std::{
     fs::{self, File},
     io::{self, ErrorKind},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };
 
@@ -15,6 +16,11 @@ pub(super) fn create_anew(path: &Path) -> io::Result<File> {
     }
     // Fails should a link appear here meanwhile.
     File::options().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Creates the directory for state, and those above it, closed to others.
+pub(super) fn create_state_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod context;
+pub mod errors;
 pub mod logs;
 pub mod metrics;
 pub mod scope;

@@ -24,6 +24,13 @@ impl Redis {
         redis
     }
 
+    /// Starts a server that listens at this address, with these further arguments.
+    pub fn start_new_at(address: &str, arguments: &[&str]) -> Self {
+        let mut redis = Self::not_yet_started();
+        redis.start_at(address, arguments);
+        redis
+    }
+
     /// A port on which a server can be started later.
     pub fn not_yet_started() -> Self {
         Self { port: free_port(), server: None }
@@ -31,9 +38,14 @@ impl Redis {
 
     /// Starts the server, empty.
     pub fn start(&mut self) {
+        self.start_at("127.0.0.1", &[]);
+    }
+
+    fn start_at(&mut self, address: &str, arguments: &[&str]) {
         let port = self.port.to_string();
         let server = Command::new("redis-server")
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--port", &port, "--bind", address, "--save", "", "--appendonly", "no"])
+            .args(arguments)
             .current_dir("/")
             .stdout(Stdio::null())
             .spawn()
@@ -59,6 +71,10 @@ impl Redis {
         let id = self.server.as_ref().expect("Redis runs").id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &id]).status();
         assert!(sent.expect("kill runs").success(), "Redis is there to be sent {name}");
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self) -> String {

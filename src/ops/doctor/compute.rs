@@ -17,14 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Whether Globus Auth gives every service account a token for Globus Compute.
 pub(super) async fn credentials(subject: &Subject) -> Finding {
-    let settings = &subject.config.globus_compute;
+    let settings = &subject.config().globus_compute;
     let main = settings.client_id.as_ref().zip(settings.client_secret.as_ref());
     let main = main.map(|(id, secret)| ("globus_compute".to_owned(), id, secret));
     let others = settings.credentials_overrides.iter().map(|(endpoint, account)| {
         let key = format!("globus_compute.credentials_overrides.{endpoint}");
         (key, &account.client_id, &account.client_secret)
     });
-    let auth = match auth_service(&subject.config.auth.globus, PATIENCE) {
+    let auth = match auth_service(&subject.config().auth.globus, PATIENCE) {
         Ok(auth) => auth,
         Err(error) => return Finding::fail(format!("{error:#}"), "correct auth.globus.auth_url"),
     };

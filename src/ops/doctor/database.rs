@@ -1,22 +1,35 @@
-//! What stands behind the database's keys.
+//! What stands behind the database's keys, and behind Redis'.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Finding, Subject};
 use crate::{
+    cache,
     ops::database,
-    store::{Reader, StoreError},
+    store::{Location, PostgresUrl, Reader, Session, StoreError, StoreOptions, explain},
 };
 
 /// How long replicas may take to be well.
 const LONGEST: Duration = Duration::from_secs(5);
 
+/// An answer from the database that takes longer costs every change and every page.
+const SLOW: Duration = Duration::from_millis(50);
+
+/// A statement that has run for longer holds others up.
+const STUCK_SECONDS: f64 = 60.0;
+
+/// So many dead rows for each living one make a table slow.
+const DEAD_SHARE: f64 = 0.5;
+
+/// Fewer are no matter.
+const DEAD_ROWS: f64 = 100_000.0;
+
 /// Each replica is one of this database, another server than the primary, and in time.
 pub(super) async fn replicas(subject: &Subject) -> Finding {
-    if subject.config.database.read_replicas.is_empty() {
+    if subject.config().database.read_replicas.is_empty() {
         return Finding::not_applicable("database.read_replicas names none");
     }
-    let options = match database::options(&subject.config) {
+    let options = match database::options(subject.config()) {
         Ok(options) => options,
         Err(error) => return Finding::fail(error.to_string(), "see `figw config check`"),
     };
@@ -38,11 +51,153 @@ pub(super) async fn replicas(subject: &Subject) -> Finding {
     }
 }
 
-async fn survey(options: &crate::store::StoreOptions) -> Result<(usize, Vec<String>), StoreError> {
+async fn survey(options: &StoreOptions) -> Result<(usize, Vec<String>), StoreError> {
     let reader = Reader::open(options, database::open(options).await?)?;
     let conditions = reader.survey(LONGEST).await;
     let complaints = conditions
         .iter()
         .filter_map(|(name, condition)| Some(format!("{name} {}", condition.complaint()?)));
     Ok((conditions.len(), complaints.collect()))
+}
+
+/// A session with the server itself, past any pooler.
+async fn session(subject: &Subject) -> Result<Session, Finding> {
+    let options = subject.behind.store_options();
+    let options = options.map_err(|found| Finding::warn(found.evidence, "see database.schema"))?;
+    let url: Box<PostgresUrl> = match options.migration_location() {
+        Ok(Location::Postgres(url)) => url,
+        Ok(Location::Sqlite(_)) => {
+            return Err(Finding::not_applicable("SQLite is a file: there is no server to ask"));
+        }
+        Err(error) => return Err(Finding::fail(error.to_string(), "see `figw config check`")),
+    };
+    let opened = Session::open(&url, &options).await;
+    opened.map_err(|error| Finding::warn(error.to_string(), "see database.schema"))
+}
+
+/// The first row of what a query answers, as numbers.
+async fn numbers<const N: usize>(session: &Session, query: &str) -> Result<[f64; N], Finding> {
+    let failed =
+        |reason: String| Finding::warn(reason, "see that figw's role may read pg_stat views");
+    let rows = session.client.query_typed(query, &[]).await;
+    let rows = rows.map_err(|error| failed(explain(&error)))?;
+    let row = rows.first().ok_or_else(|| failed("the server's views are empty".to_owned()))?;
+    let mut numbers = [0.0; N];
+    for (index, number) in numbers.iter_mut().enumerate() {
+        let value =
+            row.try_get::<_, Option<f64>>(index).map_err(|error| failed(explain(&error)))?;
+        *number = value.unwrap_or_default();
+    }
+    Ok(numbers)
+}
+
+/// All instances together get as many connections as they may open.
+pub(super) async fn connections(subject: &Subject) -> Finding {
+    look_at_connections(subject).await.unwrap_or_else(|finding| finding)
+}
+
+async fn look_at_connections(subject: &Subject) -> Result<Finding, Finding> {
+    let session = session(subject).await?;
+    let [most, reserved, used] = numbers(
+        &session,
+        "SELECT current_setting('max_connections')::float8, \
+         current_setting('superuser_reserved_connections')::float8, \
+         (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::float8",
+    )
+    .await?;
+    let config = subject.config();
+    let instances = u32::try_from(config.instances.len().max(1)).unwrap_or(u32::MAX);
+    // One more for each that takes over, and a few for backups, migrations and health.
+    let wanted = f64::from(config.database.max_connections) * f64::from(instances) + 5.0;
+    let told = format!(
+        "the server allows {most}, {used} are open; {instances} instances may open {wanted}"
+    );
+    if config.database.migration_url.is_some() {
+        return Ok(Finding::pass(format!("{told}, through a pooler")));
+    }
+    if wanted > most - reserved {
+        return Ok(Finding::fail(
+            told,
+            "set max_connections in postgresql.conf higher, database.max_connections lower, or put \
+             PgBouncer between (`figw generate pgbouncer`)",
+        ));
+    }
+    Ok(Finding::pass(told))
+}
+
+/// The database answers fast, nothing is stuck in it, and its tables are looked after.
+pub(super) async fn performance(subject: &Subject) -> Finding {
+    look_at_performance(subject).await.unwrap_or_else(|finding| finding)
+}
+
+async fn look_at_performance(subject: &Subject) -> Result<Finding, Finding> {
+    let session = session(subject).await?;
+    let begun = Instant::now();
+    let [_] = numbers(&session, "SELECT 1::float8").await?;
+    let took = begun.elapsed();
+    let [stuck, dead, alive, bytes] = numbers(
+        &session,
+        "SELECT (SELECT max(extract(epoch FROM clock_timestamp() - xact_start)) \
+          FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle' \
+          AND pid <> pg_backend_pid())::float8, \
+         (SELECT sum(n_dead_tup) FROM pg_stat_user_tables)::float8, \
+         (SELECT sum(n_live_tup) FROM pg_stat_user_tables)::float8, \
+         pg_database_size(current_database())::float8",
+    )
+    .await?;
+    let mut complaints = Vec::new();
+    if took > SLOW {
+        complaints.push("an answer takes long".to_owned());
+    }
+    if stuck > STUCK_SECONDS {
+        complaints.push(format!("a transaction has been open for {stuck:.0} s"));
+    }
+    if dead > DEAD_ROWS && dead > alive * DEAD_SHARE {
+        complaints.push(format!("{dead} dead rows beside {alive} living ones"));
+    }
+    let told = format!(
+        "an answer takes {:.1} ms, {:.1} MiB, {alive} rows and {dead} dead ones",
+        took.as_secs_f64() * 1_000.0,
+        bytes / 1_048_576.0
+    );
+    if complaints.is_empty() {
+        return Ok(Finding::pass(told));
+    }
+    Ok(Finding::warn(
+        format!("{}; {told}", complaints.join("; ")),
+        "look at pg_stat_activity, run VACUUM ANALYZE, and see that autovacuum is on",
+    ))
+}
+
+/// Redis neither grows without end nor refuses what it is given once it is full.
+pub(super) async fn redis_memory(subject: &Subject) -> Finding {
+    let Some(url) = &subject.config().cache.redis_url else {
+        return Finding::not_applicable("cache.redis_url is not set");
+    };
+    let url = match url.reveal() {
+        Ok(url) => url,
+        Err(error) => return Finding::fail(error.to_string(), "make the secret readable for figw"),
+    };
+    let seen = match cache::inspect(&url).await {
+        Ok(seen) => seen,
+        Err(error) => return Finding::warn(error, "see redis.answers"),
+    };
+    let remedy = "`redis-cli CONFIG SET maxmemory 256mb` and `CONFIG SET maxmemory-policy \
+                  volatile-ttl`, and the same in redis.conf: all that figw keeps there has an end";
+    let persistence = if seen.persists == Some(true) {
+        "; it writes to disk, which figw does not need"
+    } else {
+        ""
+    };
+    match (seen.most_memory, seen.eviction.as_deref()) {
+        (None, _) => Finding::warn("its memory has no limit (maxmemory)", remedy),
+        (Some(_), Some("noeviction")) => {
+            Finding::warn("once it is full it refuses writes (noeviction)", remedy)
+        }
+        (Some(most), policy) => Finding::pass(format!(
+            "at most {} MiB, then {}{persistence}",
+            most >> 20,
+            policy.unwrap_or("it makes room")
+        )),
+    }
 }

@@ -11,9 +11,8 @@ use crate::{
 const NOT_CONFIGURED: &str = "auth.globus.application_id is not set: no logins with Globus";
 
 /// Whether anything stands between the gateway and everybody with a Globus account.
-#[allow(clippy::unused_async, reason = "the type of every check")]
-pub(super) async fn openness(subject: &Subject) -> Finding {
-    let config = &subject.config.auth.globus;
+pub(super) fn openness(subject: &Subject) -> Finding {
+    let config = &subject.config().auth.globus;
     if config.application_id.is_none() {
         return Finding::not_applicable(NOT_CONFIGURED);
     }
@@ -63,7 +62,7 @@ async fn with_services(
     subject: &Subject,
     check: impl AsyncFnOnce(&Services, &GlobusAuth) -> Finding,
 ) -> Finding {
-    let config = &subject.config.auth.globus;
+    let config = &subject.config().auth.globus;
     match globus::services(config) {
         Ok(Some((services, _))) => check(&services, config).await,
         Ok(None) => Finding::not_applicable(NOT_CONFIGURED),

@@ -7,17 +7,39 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::{Finding, Measure, State, Subject, Unit, gateway};
-use crate::outbound;
+use crate::{
+    config::{Secret, Server},
+    outbound,
+};
 
 /// How long it may take to answer.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// The body of `/admin/status`, as far as it matters here.
-#[derive(Debug, Deserialize)]
-struct Status {
+#[derive(Debug, Clone, Deserialize)]
+pub struct Status {
     version: String,
-    started_at: Timestamp,
+    /// When the process began.
+    pub started_at: Timestamp,
     in_flight: u64,
+    /// Errors logged since then.
+    #[serde(default)]
+    pub errors: u64,
+    /// When the last one was.
+    #[serde(default)]
+    pub last_error_at: Option<Timestamp>,
+    /// When `/ready` was last asked for.
+    #[serde(default)]
+    pub ready_asked_at: Option<Timestamp>,
+    /// When the metrics were.
+    #[serde(default)]
+    pub metrics_asked_at: Option<Timestamp>,
+    /// As whom the process runs.
+    #[serde(default)]
+    pub user_id: Option<u32>,
+    /// How many files it may have open.
+    #[serde(default)]
+    pub open_files: Option<u64>,
 }
 
 /// Asks the admin listener of this configuration; that of another gateway is not known.
@@ -25,19 +47,26 @@ pub(super) async fn check(subject: &Subject) -> Option<Finding> {
     if subject.url.is_some() {
         return None;
     }
-    let url =
-        format!("http://{}/admin/status", gateway::reachable(subject.config.server.admin_listen));
-    Some(match ask(subject, &url).await {
+    Some(match ask(&subject.config.server).await {
         Ok(status) => judge(&status),
         Err(reason) => {
-            let evidence = format!("{url}: {reason}; drain, reload and metrics are out of reach");
+            let evidence = format!("{reason}; drain, reload and metrics are out of reach");
             Finding::new(State::Warning, evidence)
         }
     })
 }
 
-async fn ask(subject: &Subject, url: &str) -> Result<Status, String> {
-    let token = subject.config.server.admin_token.as_ref().map(crate::config::Secret::reveal);
+/// What `/admin/status` of this configuration's gateway answers.
+///
+/// # Errors
+/// Why there is no answer, with the address.
+pub async fn ask(server: &Server) -> Result<Status, String> {
+    let url = format!("http://{}/admin/status", gateway::reachable(server.admin_listen));
+    ask_at(server, &url).await.map_err(|reason| format!("{url}: {reason}"))
+}
+
+async fn ask_at(server: &Server, url: &str) -> Result<Status, String> {
+    let token = server.admin_token.as_ref().map(Secret::reveal);
     let token = token.transpose().map_err(|error| error.to_string())?;
     let client = outbound::own_client(LONGEST).map_err(|error| error.to_string())?;
     let mut request = client.get(url);

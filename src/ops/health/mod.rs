@@ -3,7 +3,7 @@
 //! A check is one line in [`CHECKS`]: its name, whether only `--deep` asks for it, and a function
 //! from the [`Subject`] to a [`Finding`], or to none when it does not apply to this configuration.
 
-mod admin;
+pub mod admin;
 mod back_ends;
 mod backups;
 mod certificate;
@@ -24,6 +24,7 @@ use futures_util::future::{LocalBoxFuture, join_all};
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub(crate) use self::gateway::reachable;
 pub use self::{
     measure::{Alarm, Measure, Unit},
     report::Report,
@@ -161,6 +162,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// Each check's name, and what it is about.
 pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static str)> {
     CHECKS.iter().map(|check| (check.name, check.about))
+}
+
+/// What one check finds; nothing when it does not apply, or there is none of that name.
+pub async fn find(subject: &Subject, name: &str) -> Option<Finding> {
+    let check = CHECKS.iter().find(|check| check.name == name)?;
+    (check.run)(subject).await
 }
 
 /// Runs the checks named in `only`, side by side; without any, those that are quick, or with `deep`

@@ -32,9 +32,9 @@ pub struct Subject {
 
 /// The catalogue, as it is stored and as it is served.
 #[derive(Debug)]
-pub(super) struct Catalogue {
-    pub(super) data: CatalogData,
-    pub(super) snapshot: Snapshot,
+pub(in crate::ops) struct Catalogue {
+    pub(in crate::ops) data: CatalogData,
+    pub(in crate::ops) snapshot: Snapshot,
 }
 
 impl Subject {
@@ -46,7 +46,7 @@ impl Subject {
     }
 
     /// How the database is asked.
-    pub(super) fn store_options(&self) -> Result<StoreOptions, Finding> {
+    pub(in crate::ops) fn store_options(&self) -> Result<StoreOptions, Finding> {
         let options = database::options(&self.config)
             .map_err(|error| Finding::new(State::Unknown, error.to_string()))?;
         Ok(StoreOptions {
@@ -58,7 +58,7 @@ impl Subject {
     }
 
     /// The database, open and with the schema that this program expects; or what is wrong with it.
-    pub(super) async fn store(&self) -> Result<&Arc<dyn Store>, Finding> {
+    pub(in crate::ops) async fn store(&self) -> Result<&Arc<dyn Store>, Finding> {
         self.store.get_or_init(|| self.open()).await.as_ref().map_err(Clone::clone)
     }
 
@@ -89,7 +89,7 @@ impl Subject {
     }
 
     /// The catalogue, or why it is not known.
-    pub(super) async fn catalogue(&self) -> Result<Arc<Catalogue>, String> {
+    pub(in crate::ops) async fn catalogue(&self) -> Result<Arc<Catalogue>, String> {
         let read = async {
             let store = self.store().await.map_err(|finding| finding.evidence)?;
             let data = tokio::time::timeout(PATIENCE, store.catalog()).await;

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Order, RollingError, instance::Instance};
-use crate::ops::backup::repository::write_synced;
+use crate::ops::{anew::create_state_dir, backup::repository::write_synced};
 
 /// How far a run has come, in files in `server.state_dir`.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Progress {
     pub(super) fn lock(&self) -> Result<Lock, RollingError> {
         let shown = self.lock.display();
         let directory = self.lock.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(directory)
+        create_state_dir(directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);

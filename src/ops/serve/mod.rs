@@ -44,6 +44,7 @@ use crate::{
     },
     http::{self, App, Readiness, admin::Admin, server::Stop},
     limits::Limits,
+    ops::anew::create_state_dir,
     outbound,
     store::{Reader, RowWriter, Store, WriterOptions},
     telemetry::{self, logs::LevelHandle, metrics::Exposition},
@@ -239,7 +240,7 @@ fn allow_descriptors(max_connections: u32) {
 
 fn make_state_dir(path: &Path) -> anyhow::Result<()> {
     let probe = path.join(".writable");
-    std::fs::create_dir_all(path)
+    create_state_dir(path)
         .and_then(|()| std::fs::write(&probe, b""))
         .and_then(|()| std::fs::remove_file(&probe))
         .with_context(|| {

@@ -127,6 +127,7 @@ pub fn init_server(logging: &Logging, verbosity: Verbosity) -> Result<LevelHandl
     tracing_subscriber::registry()
         .with(filter)
         .with(discretion())
+        .with(super::errors::CountErrors)
         .with(server_lines(logging.format, colors, queue.clone()))
         .try_init()
         .map_err(|_| LogError::AlreadySetUp)?;
