@@ -3403,7 +3403,7 @@ _figw() {
             return 0
             ;;
         figw__subcmd__health)
-            opts="-c -q -v -y -h -V --url --deep --only --wait --timeout --config --output --quiet --verbose --color --yes --help --version"
+            opts="-c -q -v -y -h -V --url --deep --only --notify --wait --timeout --config --output --quiet --verbose --color --yes --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -12,7 +12,9 @@ use std::{
 
 use support::{
     backups::{Estate, Said},
+    gateway::free_port,
     postgres::Postgres,
+    small_server::{Reply, SmallServer},
 };
 
 /// A line of a crontab, as cron understands it.
@@ -115,6 +117,24 @@ fn oddly_named(directory: &Path) -> std::path::PathBuf {
     program
 }
 
+/// With alerts, the job tells people of changes, and cron mails only what nobody was told.
+fn people_are_told(config: &Path, generate: &impl Fn(&[&str]) -> String) {
+    let before = fs::read_to_string(config).unwrap();
+    let receiver = SmallServer::start(|_| Reply::json(200, &serde_json::json!({})));
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    for (url, mailed) in [(dead.as_str(), "NOT told"), (receiver.url(), "")] {
+        let alerts = format!("{before}alerts: {{webhook: {{url: \"{url}/hook\"}}}}\n");
+        fs::write(config, alerts).unwrap();
+        let crontab = read(&generate(&[]), false);
+        let job = crontab.job(" health --deep --notify");
+        assert!(!job.is_off);
+        let said = crontab.run(&job.command);
+        assert!(said.stdout.contains(mailed), "{said:?}");
+        assert_eq!(said.stdout.is_empty(), mailed.is_empty(), "{said:?}");
+    }
+    fs::write(config, before).unwrap();
+}
+
 #[test]
 fn each_job_runs_without_environment_and_terminal_and_says_nothing_when_all_is_well() {
     let server = Postgres::start_new();
@@ -172,6 +192,7 @@ fn each_job_runs_without_environment_and_terminal_and_says_nothing_when_all_is_w
         let said = crontab.run(&health.command);
         assert_eq!(said.status, Some(2), "no gateway runs here: {said:?}");
         assert!(said.stdout.starts_with("FIGW CRITICAL"), "something to mail: {said:?}");
+        people_are_told(&config, &generate);
         let base = crontab.jobs.iter().find(|job| job.command.contains(" base "));
         assert_eq!(base.is_some(), !estate.is_sqlite());
         if let Some(base) = base {

@@ -1,17 +1,22 @@
 //! `figw health`: the state of a gateway, as a monitoring plugin.
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
     time::{Duration, Instant},
 };
 
 use clap::{Args, builder::PossibleValuesParser};
+use serde::Serialize;
 use url::Url;
 
 use super::{Context, Failure, Outcome};
 use crate::{
     config::Config,
-    ops::health::{self, Report, Subject},
+    ops::{
+        alert::{self, Notified},
+        health::{self, Report, State, Subject},
+        serve::instance_name,
+    },
 };
 
 /// How often `--wait` looks.
@@ -30,6 +35,10 @@ pub struct HealthArgs {
     /// Run this check only; repeatable
     #[arg(long, value_name = "CHECK", value_parser = PossibleValuesParser::new(health::names()))]
     only: Vec<String>,
+    /// Tell whoever the section alerts names when the state of a check has changed, and remind them while
+    /// it is not well; made for cron
+    #[arg(long)]
+    notify: bool,
     /// Look again and again until the result is OK or WARNING
     #[arg(long)]
     wait: bool,
@@ -68,15 +77,42 @@ impl HealthArgs {
     /// # Errors
     /// When standard output takes no more.
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        let report = match context.config() {
-            Ok(loaded) => self.examine(&loaded.config).await,
+        let checked = match context.config() {
+            Ok(loaded) => self.check(&loaded.config).await,
             // Monitoring systems read standard output only.
-            Err(failure) => Report::unknown(failure.to_string()),
+            Err(failure) => Checked::only(Report::unknown(failure.to_string())),
         };
-        if !(context.global.quiet && report.state == health::State::Ok) {
-            context.print(&report, &report)?;
+        let state = checked.state();
+        if !(context.global.quiet && state == State::Ok) {
+            context.print(&checked, &checked)?;
         }
-        Ok(Outcome::Health(report.state))
+        Ok(Outcome::Health(state))
+    }
+
+    async fn check(&self, config: &Config) -> Checked {
+        if self.notify && !config.alerts.is_set() {
+            let reason =
+                "--notify: nobody is to be told; set alerts.webhook.url or alerts.smtp.url";
+            return Checked::only(Report::unknown(reason));
+        }
+        let report = self.examine(config).await;
+        if !self.notify {
+            return Checked::only(report);
+        }
+        let instance = match self.url.as_ref().and_then(Url::host_str) {
+            Some(host) => host.to_owned(),
+            None => instance_name(config),
+        };
+        match alert::notify(config, &instance, &report).await {
+            Ok(notified) => Checked { report, notified: Some(notified) },
+            Err(error) => {
+                let reason = format!("{error:#}");
+                Checked {
+                    report,
+                    notified: Some(Notified { sent: Vec::new(), failed: vec![reason] }),
+                }
+            }
+        }
     }
 
     async fn examine(&self, config: &Config) -> Report {
@@ -89,5 +125,40 @@ impl HealthArgs {
             }
             tokio::time::sleep(PAUSE.min(self.timeout.saturating_sub(since.elapsed()))).await;
         }
+    }
+}
+
+/// What was found, and who was told.
+#[derive(Debug, Serialize)]
+struct Checked {
+    #[serde(flatten)]
+    report: Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notified: Option<Notified>,
+}
+
+impl Checked {
+    const fn only(report: Report) -> Self {
+        Self { report, notified: None }
+    }
+
+    /// The report's, but never OK when somebody should have been told and was not.
+    fn state(&self) -> State {
+        let was_told = self.notified.as_ref().is_none_or(|notified| notified.failed.is_empty());
+        if was_told { self.report.state } else { self.report.state.max(State::Warning) }
+    }
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.report.fmt(f)?;
+        let Some(Notified { sent, failed }) = &self.notified else { return Ok(()) };
+        if !sent.is_empty() {
+            write!(f, "\ntold: {}", sent.join(", "))?;
+        }
+        if !failed.is_empty() {
+            write!(f, "\nNOT told, the next run tries again: {}", failed.join("; "))?;
+        }
+        Ok(())
     }
 }

@@ -34,6 +34,8 @@ pub struct Crontab {
     pub is_postgres: bool,
     /// Whether WAL is archived, as far as figw can tell.
     pub archives_wal: bool,
+    /// Whether the configuration names whom to tell when something is not well.
+    pub notifies: bool,
     /// The greatest age of the newest backup that is allowed.
     pub rpo: Duration,
     /// Names of variables that the configuration needs and cron does not have.
@@ -71,6 +73,7 @@ impl Crontab {
             is_postgres,
             archives_wal: config.backup.replication_url.is_some()
                 || config.backup.directory.join("wal").is_dir(),
+            notifies: config.alerts.is_set(),
             rpo: config.backup.objectives.rpo,
             variables: needed(config, variables),
         }
@@ -149,10 +152,21 @@ impl Crontab {
     }
 
     fn health(&self) -> Result<String, PathError> {
+        if !self.notifies {
+            return Ok(format!(
+                "# Every five minutes: whether all is well. A monitoring system runs `figw health` itself;\n\
+                 # where there is none, this mails for as long as something is wrong. With the section\n\
+                 # alerts, people are told of changes alone: set it, and make this file again.\n#{}\n",
+                self.line("*/5 * * * *", &self.figw("health --deep")?)
+            ));
+        }
+        let command = self.figw("health --deep --notify")?;
+        let command =
+            format!("out=$({command} 2>&1); case $out in *'NOT told'*) echo \"$out\";; esac");
         Ok(format!(
-            "# Every five minutes: whether all is well. A monitoring system runs `figw health` itself;\n\
-             # where there is none, this mails for as long as something is wrong.\n#{}\n",
-            self.line("*/5 * * * *", &self.figw("health --deep")?)
+            "# Every five minutes: whether all is well; whoever alerts names is told of changes. cron mails\n\
+             # only when they could not be told.\n{}\n",
+            self.line("*/5 * * * *", &command)
         ))
     }
 
@@ -244,6 +258,7 @@ mod tests {
             tools: Some("/usr/lib/postgresql/15/bin".into()),
             is_postgres: true,
             archives_wal: false,
+            notifies: false,
             rpo: Duration::from_hours(1),
             variables: Vec::new(),
         }

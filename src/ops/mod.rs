@@ -1,5 +1,6 @@
 //! What the commands do.
 
+pub mod alert;
 mod anew;
 pub mod backup;
 pub mod cron;

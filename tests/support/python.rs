@@ -10,7 +10,7 @@ use std::{
 pub const REMEDY: &str = "run scripts/test, or: python3 -m venv .venv && \
     .venv/bin/pip install --require-hashes -r tests/clients/requirements.txt \
     -r tests/login/requirements.txt -r tests/offsite/requirements.txt \
-    -r tests/generate/requirements.txt (FIGW_TEST_PYTHON names another interpreter)";
+    -r tests/generate/requirements.txt -r tests/alerts/requirements.txt (FIGW_TEST_PYTHON names another interpreter)";
 
 /// Python with a script of the tests' directory; give it arguments and variables.
 pub fn script(name: &str) -> Command {

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use futures_util::future::{LocalBoxFuture, join_all};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::gateway::reachable;
 pub use self::{
@@ -38,7 +38,7 @@ const LONGEST: Duration = Duration::from_secs(20);
 const LONGEST_ROUND: Duration = Duration::from_mins(1);
 
 /// The state of a check, or of all together; from the best to the worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// As it should be.
@@ -117,6 +117,14 @@ pub struct Line {
     /// What it has found.
     #[serde(flatten)]
     pub finding: Finding,
+}
+
+#[cfg(test)]
+impl Line {
+    /// A check that has come out like this.
+    pub(crate) fn seen(name: &'static str, state: State) -> Self {
+        Self { name, finding: Finding::new(state, "seen") }
+    }
 }
 
 struct Check {

@@ -363,8 +363,9 @@ fn probe_endpoints(app: &Arc<App>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The machine's name with the port.
-fn instance_name(config: &Config) -> String {
+/// The machine's name with the port: what an instance is called.
+#[must_use]
+pub fn instance_name(config: &Config) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "figw" } else { host.trim() };
     format!("{host}:{}", config.server.listen.port())
