@@ -15,8 +15,10 @@ pub mod results;
 pub mod service;
 pub mod tokens;
 pub mod transfer;
+pub mod web;
 
 pub use auth::{AuthClient, Introspection};
 pub use groups::GroupsClient;
 pub use service::{GlobusError, SendError, Service};
 pub use tokens::{ServiceAccount, Tokens};
+pub use web::WebClient;

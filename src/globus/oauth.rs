@@ -58,6 +58,18 @@ impl Verifier {
         random_text().map(Self)
     }
 
+    /// One that was made before.
+    #[must_use]
+    pub fn known(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Its text, to be kept by nobody but who has begun the login.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
+    }
+
     fn challenge(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(self.0.expose_secret()))
     }
@@ -106,11 +118,34 @@ pub struct Identity {
     pub sub: String,
     /// Its user name, when the token tells it.
     pub preferred_username: Option<String>,
+    /// Who says so.
+    pub(super) iss: Option<String>,
+    /// To whom it is said.
+    #[serde(default, rename = "aud", deserialize_with = "one_or_several")]
+    pub(super) audience: Vec<String>,
+    /// What was sent along when the login began.
+    pub(super) nonce: Option<String>,
+    /// Until when it counts, in seconds since 1970.
+    pub(super) exp: Option<i64>,
+}
+
+fn one_or_several<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Option::<Written>::deserialize(from)? {
+        Some(Written::One(one)) => vec![one],
+        Some(Written::Several(several)) => several,
+        None => Vec::new(),
+    })
 }
 
 /// One token of an answer, and those within it.
 #[derive(Deserialize)]
-struct Answer {
+pub(super) struct Answer {
     access_token: SecretString,
     refresh_token: Option<SecretString>,
     #[serde(deserialize_with = "seconds")]
@@ -137,38 +172,13 @@ impl PublicClient {
     /// Where Globus shows a code to be copied, for browsers that cannot reach this machine.
     #[must_use]
     pub fn code_page(&self) -> String {
-        self.at("/v2/web/auth-code").into()
+        at(&self.base, "/v2/web/auth-code").into()
     }
 
     /// The address at which a person logs in and agrees.
     #[must_use]
     pub fn authorize_url(&self, asked: &Authorization<'_>) -> Url {
-        let mut url = self.at("/v2/oauth2/authorize");
-        url.query_pairs_mut()
-            .append_pair("client_id", &self.id)
-            .append_pair("redirect_uri", asked.redirect_uri)
-            .append_pair("scope", &asked.scopes.join(" "))
-            .append_pair("state", asked.state)
-            .append_pair("response_type", "code")
-            .append_pair("access_type", "offline")
-            .append_pair("code_challenge", &asked.verifier.challenge())
-            .append_pair("code_challenge_method", "S256")
-            .append_pair("prefill_named_grant", asked.label);
-        for (key, ids) in [
-            ("session_required_policies", asked.policies),
-            ("session_required_single_domain", asked.domains),
-        ] {
-            if !ids.is_empty() {
-                url.query_pairs_mut().append_pair(key, &ids.join(","));
-            }
-        }
-        url
-    }
-
-    fn at(&self, path: &str) -> Url {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
-        url
+        authorize_url(&self.base, &self.id, asked, "offline")
     }
 
     /// Turns the code that the person came back with into tokens. A code works once.
@@ -211,13 +221,50 @@ impl PublicClient {
     /// As Globus Auth, or the way there, has it.
     pub async fn revoke(&self, token: &SecretString) -> Result<(), GlobusError> {
         let form = [("token", token.expose_secret()), ("client_id", &self.id)];
-        let request = || self.auth.post("/v2/oauth2/token/revoke").form(&form);
+        let request = || self.auth.post(REVOKE).form(&form);
         self.auth.send_repeatedly::<IgnoredAny>(request).await?;
         Ok(())
     }
 }
 
-const TOKEN: &str = "/v2/oauth2/token";
+pub(super) const TOKEN: &str = "/v2/oauth2/token";
+pub(super) const REVOKE: &str = "/v2/oauth2/token/revoke";
+
+/// The address at which a person logs in for `client` and agrees; `access` is `offline` for tokens that
+/// can be renewed.
+pub(super) fn authorize_url(
+    base: &Url,
+    client: &str,
+    asked: &Authorization<'_>,
+    access: &str,
+) -> Url {
+    let mut url = at(base, "/v2/oauth2/authorize");
+    url.query_pairs_mut()
+        .append_pair("client_id", client)
+        .append_pair("redirect_uri", asked.redirect_uri)
+        .append_pair("scope", &asked.scopes.join(" "))
+        .append_pair("state", asked.state)
+        .append_pair("response_type", "code")
+        .append_pair("access_type", access)
+        .append_pair("code_challenge", &asked.verifier.challenge())
+        .append_pair("code_challenge_method", "S256")
+        .append_pair("prefill_named_grant", asked.label);
+    for (key, ids) in [
+        ("session_required_policies", asked.policies),
+        ("session_required_single_domain", asked.domains),
+    ] {
+        if !ids.is_empty() {
+            url.query_pairs_mut().append_pair(key, &ids.join(","));
+        }
+    }
+    url
+}
+
+fn at(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
+}
 
 impl From<Answer> for Grants {
     fn from(mut answer: Answer) -> Self {
