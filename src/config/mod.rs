@@ -4,6 +4,7 @@
 //! carries them into `config.example.yaml` and `figw-config(5)`.
 
 mod alerts;
+mod dashboard;
 mod database;
 mod dotenv;
 mod environment;
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{SecretSource, secret::SecretReference};
 
 pub use alerts::{Alerts, Doctor, Severity, Smtp, Webhook, WebhookFormat};
+pub use dashboard::Dashboard;
 pub use database::{Cache, Database};
 pub use gateway::{Batches, Gateway, Limits};
 pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute, ResultsBy};
@@ -104,6 +106,13 @@ pub struct Config {
     pub gateway: Gateway,
     /// How batches are followed to their end.
     pub batches: Batches,
+    /// The pages at `/dashboard`: usage, latencies, the log of requests, batches, and how clusters and
+    /// endpoints are. People log in with an API key, or with Globus where `auth.globus` and `public_url`
+    /// are set, and see their own usage; `admin_groups` see everything. Each page is also there as JSON
+    /// (`/dashboard/log.json`), and each table as CSV (`/dashboard/log.csv`), for programs with the
+    /// credentials that they have for the API. Behind a proxy that ends TLS, it must send
+    /// `X-Forwarded-Proto`, and be listed in `server.trusted_proxies`: wrong keys are counted by address.
+    pub dashboard: Dashboard,
     /// What `serve` writes about itself, to standard error or to a file.
     ///
     /// A thread writes the lines, about 50 ms after they were made, warnings at once: requests wait for no
@@ -163,6 +172,7 @@ impl Config {
         self.staging.check(self.globus_compute.client_id.is_some(), complaints);
         self.login.check(complaints);
         self.batches.check(complaints);
+        self.dashboard.check(complaints);
         self.logging.check(complaints);
         self.health.check(complaints);
         self.alerts.check(complaints);
@@ -228,6 +238,9 @@ impl Config {
         if let Some(url) = &mut self.alerts.smtp.url {
             visit("alerts.smtp.url", url.secret_mut());
         }
+        if let Some(secret) = &mut self.dashboard.session_secret {
+            visit("dashboard.session_secret", secret);
+        }
         if let Some(url) = &mut self.backup.offsite_url {
             visit("backup.offsite_url", url.secret_mut());
         }
@@ -266,6 +279,7 @@ globus_compute:
   credentials_overrides: {00000000-0000-4000-8000-000000000501: {client_id: a, client_secret: *no}}
 staging: {client_id: a, client_secret: *no}
 alerts: {webhook: {url: *no}, smtp: {url: *no, from: f@example.org, to: [t@example.org]}}
+dashboard: {session_secret: *no}
 backup: {offsite_url: *no, replication_url: *no}
 ";
         let loaded = Config::load_from(Some(("f".into(), yaml.as_bytes().to_vec())), []).unwrap();

@@ -4,6 +4,7 @@ pub mod access;
 pub mod batch;
 pub mod catalog;
 pub mod endpoint;
+pub mod figures;
 pub mod human;
 pub mod key;
 pub mod moment;

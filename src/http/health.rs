@@ -297,7 +297,7 @@ impl Readiness {
         }
     }
 
-    fn report(&self) -> (StatusCode, Value) {
+    pub(super) fn report(&self) -> (StatusCode, Value) {
         let checks = self.checks();
         let (status, word) = if checks.iter().any(|check| check.state == State::Failed) {
             (StatusCode::SERVICE_UNAVAILABLE, "unready")

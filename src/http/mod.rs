@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod batches;
 pub mod body;
+pub mod dashboard;
 pub mod error;
 pub mod health;
 pub mod inference;
@@ -38,6 +39,8 @@ pub struct App {
     pub auth: Authenticator,
     /// Whether, and how well.
     pub readiness: Arc<Readiness>,
+    /// The pages at `/dashboard`, unless there are to be none.
+    pub dashboard: Option<Arc<dashboard::Dashboard>>,
 }
 
 /// All routes of the public listener.
@@ -55,6 +58,8 @@ pub fn public(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .or(batches::routes(app))
         .unify()
         .or(health::routes(app))
+        .unify()
+        .or(dashboard::routes(app))
         .unify()
         .boxed();
     inference::routes(app)

@@ -2,6 +2,7 @@
 
 mod batches;
 mod edit;
+mod figures;
 pub mod locks;
 pub mod migrate;
 mod options;
@@ -11,6 +12,7 @@ mod record;
 mod replicas;
 mod reports;
 mod schema;
+mod select;
 mod spool;
 mod sqlite;
 mod tasks;
@@ -26,12 +28,14 @@ use uuid::Uuid;
 use crate::domain::{AccessRow, ApiKey, Cluster, Endpoint, Federation, PromptRow, UsageRow};
 
 pub use batches::{Admission, BatchStore, LONGEST_LIST, MOST_CLAIMED};
+pub use figures::{Answer, BatchFilter, FiguresError, MOST_SAMPLES};
 pub use options::{Location, StoreOptions};
 pub use postgres::{MIGRATION_LOCK, PostgresUrl, Session, explain};
 pub use reader::{ReadStore, Reader};
 pub use replicas::{Condition, Position};
 pub use reports::ReportStore;
 pub use schema::{is_newer, is_older};
+pub use select::{Row, Select, Selected};
 pub use sqlite::newest_migration;
 pub use tasks::TaskStore;
 pub use upkeep::{Aging, Deleted, Retention, Span, Upkeep, UpkeepStore};

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use metrics::counter;
 
 use super::{
-    Condition, PRIMARY, ReportStore, Store, StoreError, StoreOptions,
+    Condition, PRIMARY, ReportStore, Select, Selected, Store, StoreError, StoreOptions,
     replicas::{FRESHNESS, Replicas},
 };
 use crate::domain::{
@@ -22,6 +22,9 @@ use crate::domain::{
 
 /// Users whose writes are remembered before those that have been forgotten are swept out.
 const SWEEP_AT: usize = 1_024;
+
+/// How long a question of the dashboard may take the database.
+pub(super) const LONGEST_SELECT: Duration = Duration::from_secs(5);
 
 /// Whoever reads what all have written.
 const NOBODY: &str = "";
@@ -35,6 +38,9 @@ pub trait ReadStore: ReportStore {
         user: &str,
         status: Option<BatchStatus>,
     ) -> Result<Vec<Batch>, StoreError>;
+
+    /// Answers a question of the dashboard, or gives up when it takes too long.
+    async fn select(&self, select: &Select) -> Result<Selected, StoreError>;
 }
 
 /// Reads from the replicas in turn, as long as they are well and lag no more than they may, and
@@ -124,6 +130,10 @@ impl ReadStore for Reader {
         status: Option<BatchStatus>,
     ) -> Result<Vec<Batch>, StoreError> {
         self.read(user, |store| store.batches(user, status)).await
+    }
+
+    async fn select(&self, select: &Select) -> Result<Selected, StoreError> {
+        self.read(&select.reader, |store| store.select(select)).await
     }
 }
 

@@ -20,6 +20,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Runtime};
 
+use super::globus_web::Web;
+
 /// The gateway's registration.
 pub const APPLICATION: &str = "00000000-0000-4000-8000-0000000000aa";
 pub const APPLICATION_SECRET: &str = "the-application-secret";
@@ -62,6 +64,7 @@ struct State {
     lists: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
+    web: Mutex<Web>,
 }
 
 /// The running services; they stop when dropped.
@@ -83,6 +86,7 @@ impl Globus {
             lists: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
+            web: Mutex::default(),
         };
         let mut globus = Self {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -110,6 +114,11 @@ impl Globus {
         self.address = listener.local_addr().expect("its address");
         runtime.spawn(accept(listener, Arc::clone(&self.state)));
         self.runtime = Some(runtime);
+    }
+
+    /// What browsers meet.
+    pub fn web(&self) -> std::sync::MutexGuard<'_, Web> {
+        self.state.web.lock().expect("no answer has failed")
     }
 
     /// From now on nobody answers.
@@ -287,6 +296,12 @@ async fn answer(request: Request<Incoming>, state: &State) -> Answer {
     if let Some(id) = head.uri.path().strip_prefix("/v2/api/policies/") {
         return read_policy(id, &head.headers, state);
     }
+    if head.uri.path() == "/v2/oauth2/authorize" {
+        let to = state.web.lock().unwrap().page(head.uri.query().unwrap_or_default());
+        let mut answer = json_answer(303, &Value::Null);
+        answer.headers_mut().insert(header::LOCATION, to.parse().expect("an address"));
+        return answer;
+    }
     if !is_the_application(&head.headers) {
         return json_answer(
             401,
@@ -303,6 +318,16 @@ async fn answer(request: Request<Incoming>, state: &State) -> Answer {
         ),
         ("/v2/oauth2/token", Some("urn:globus:auth:grant_type:dependent_token")) => {
             dependent(&form, state)
+        }
+        ("/v2/oauth2/token", Some("authorization_code")) => {
+            match state.web.lock().unwrap().exchange(&form) {
+                Some(tokens) => json_answer(200, &tokens),
+                None => json_answer(401, &json!({"error": "invalid_grant"})),
+            }
+        }
+        ("/v2/oauth2/token/revoke", None) => {
+            state.web.lock().unwrap().revoked.push(form["token"].clone());
+            json_answer(200, &json!({"active": false}))
         }
         _ => json_answer(404, &json!({"error": "not_found"})),
     }

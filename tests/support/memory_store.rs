@@ -16,7 +16,7 @@ use figw::{
     },
     store::{
         Admission, Aging, BatchStore, CatalogData, CatalogEdit, Deleted, ReadStore, ReportStore,
-        RowBatch, SchemaState, Span, Store, StoreError, TaskStore, UpkeepStore,
+        RowBatch, SchemaState, Select, Selected, Span, Store, StoreError, TaskStore, UpkeepStore,
     },
 };
 use jiff::Timestamp;
@@ -292,6 +292,10 @@ impl ReadStore for MemoryStore {
         let batches = self.reach_batches()?;
         let mine = batches.iter().rev().map(|kept| &kept.batch).filter(|batch| batch.user == user);
         Ok(mine.filter(|b| status.is_none_or(|status| b.status == status)).cloned().collect())
+    }
+
+    async fn select(&self, _: &Select) -> Result<Selected, StoreError> {
+        Err(StoreError::Invalid("a memory knows no SQL".into()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod backups;
 mod batches;
+mod dashboard;
 pub mod dev;
 mod globus;
 mod lifecycle;
@@ -127,7 +128,9 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         .with_replicas(reader.clone())
         .with_cache(cache.clone())
         .with_logins(logins.clone());
+    let dashboard = dashboard::dashboard(&config, &reader, &cache)?;
     let app = Arc::new(App {
+        dashboard,
         auth: Authenticator::new(logins),
         readiness: Arc::new(readiness),
         gateway: gateway(

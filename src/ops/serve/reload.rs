@@ -91,6 +91,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("database", old.database != new.database),
         ("cache", old.cache != new.cache),
         ("auth", old.auth != new.auth),
+        ("dashboard", old.dashboard != new.dashboard),
         ("batches", old.batches != new.batches),
         ("staging", old.staging != new.staging),
         ("gateway.connect_timeout", old.gateway.connect_timeout != new.gateway.connect_timeout),

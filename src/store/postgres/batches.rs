@@ -8,12 +8,13 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Row, Transaction, types::Type};
 use uuid::Uuid;
 
-use super::{Postgres, error::Trouble, rows::storable, run};
+use super::{Postgres, error::Trouble, rows::storable, run, select};
 use crate::{
     domain::{Batch, BatchJob, BatchMetrics, BatchOutcome, BatchStatus},
     store::{
-        Admission, BatchStore, ReadStore, StoreError,
+        Admission, BatchStore, ReadStore, Select, Selected, StoreError,
         batches::{LONGEST_LIST, MOST_CLAIMED},
+        reader::LONGEST_SELECT,
         record::{BATCH_COLUMNS, batch_status, from_bigint, to_bigint},
     },
 };
@@ -79,6 +80,12 @@ impl ReadStore for Postgres {
         status: Option<BatchStatus>,
     ) -> Result<Vec<Batch>, StoreError> {
         run!(self, c => list(c, user, status))
+    }
+
+    async fn select(&self, select: &Select) -> Result<Selected, StoreError> {
+        // Somewhat earlier than the connection would be given up.
+        let limit = LONGEST_SELECT.min(self.patience.mul_f32(0.8));
+        run!(self, c => select::ask(c, select, limit))
     }
 }
 

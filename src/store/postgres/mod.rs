@@ -13,6 +13,7 @@ mod pool;
 mod position;
 mod reports;
 mod rows;
+mod select;
 mod session;
 mod tasks;
 mod tls;

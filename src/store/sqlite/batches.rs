@@ -10,12 +10,14 @@ use uuid::Uuid;
 use super::{
     Sqlite, Trouble,
     catalog::{optional_time, time},
+    select,
 };
 use crate::{
     domain::{Batch, BatchJob, BatchMetrics, BatchOutcome, BatchStatus},
     store::{
-        Admission, BatchStore, ReadStore, StoreError,
+        Admission, BatchStore, ReadStore, Select, Selected, StoreError,
         batches::{LONGEST_LIST, MOST_CLAIMED},
+        reader::LONGEST_SELECT,
         record::{BATCH_COLUMNS, batch_status, from_bigint, to_bigint},
     },
 };
@@ -87,6 +89,12 @@ impl ReadStore for Sqlite {
     ) -> Result<Vec<Batch>, StoreError> {
         let user = user.to_owned();
         self.read(move |connection| list(connection, &user, status)).await
+    }
+
+    async fn select(&self, select: &Select) -> Result<Selected, StoreError> {
+        let select = select.clone();
+        let limit = LONGEST_SELECT.min(self.patience.mul_f32(0.8));
+        self.read(move |connection| select::ask(connection, &select, limit)).await
     }
 }
 

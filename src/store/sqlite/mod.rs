@@ -7,6 +7,7 @@ mod keys;
 pub(super) mod migrations;
 mod reports;
 mod rows;
+mod select;
 mod tasks;
 mod threads;
 mod upkeep;

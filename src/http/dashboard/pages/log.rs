@@ -1,0 +1,293 @@
+//! The log of requests, the newest first.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    super::{
+        figure, layout::Tab, params::Params, problem::Problem, range::Range, table::Table,
+        view::View,
+    },
+    Page, parts,
+};
+use crate::domain::{
+    Route, UsageRow,
+    figures::{LogFilter, StatusClass},
+};
+
+/// Requests on one page.
+const PER_PAGE: u32 = 50;
+
+/// Most requests in one answer for programs.
+const PER_FILE: u32 = 1_000;
+
+const STATUSES: [(&str, StatusClass); 4] = [
+    ("ok", StatusClass::Succeeded),
+    ("errors", StatusClass::Errors),
+    ("4xx", StatusClass::ClientErrors),
+    ("5xx", StatusClass::ServerErrors),
+];
+
+pub(super) async fn page(view: &View<'_>) -> Result<Page, Problem> {
+    let filter = filter(view)?;
+    let limit = match view.params.get("limit") {
+        None => PER_PAGE,
+        Some(limit) => {
+            limit.parse().ok().filter(|limit| (1..=PER_FILE).contains(limit)).ok_or_else(|| {
+                Problem::invalid("limit", &format!("must be a number from 1 to {PER_FILE}"))
+            })?
+        }
+    };
+    let mut rows = view.ask(view.reader().log(&filter, limit + 1)).await?;
+    let has_more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let older = rows.last().filter(|_| has_more).map(cursor);
+    let is_live = filter.before.is_none();
+    let body = html! {
+        (filters(view))
+        div.live data-live=[is_live.then_some("5")] {
+            (table_of(view, &rows))
+        }
+        nav.pager aria-label="Parts of the log" {
+            @if !is_live {
+                a.button.quiet href={ (Tab::Log.path()) (view.params.with(&[("before", "")])) } {
+                    "Newest"
+                }
+            }
+            @if let Some(older) = &older {
+                a.button.quiet rel="next"
+                    href={ (Tab::Log.path()) (view.params.with(&[("before", older)])) } { "Older" }
+            }
+        }
+        (parts::downloads(view, "/dashboard/log", true))
+    };
+    let described: Vec<_> = rows.iter().map(row_json).collect();
+    Ok(Page {
+        name: "log",
+        tab: Tab::Log,
+        title: "Log".to_owned(),
+        body,
+        json: json!({ "requests": described, "older": older }),
+        table: Some(table(&rows)),
+    })
+}
+
+fn filter(view: &View<'_>) -> Result<LogFilter, Problem> {
+    let params = &view.params;
+    let is_timed = ["range", "from", "until"].iter().any(|name| params.get(name).is_some());
+    let range = is_timed.then(|| Range::read(params, "24h", view.now)).transpose()?;
+    let routes: Vec<_> = Route::ALL.iter().map(|route| (route.as_str(), *route)).collect();
+    let route = parts::chosen(params, "route", &routes)?;
+    Ok(LogFilter {
+        user: view.whose(),
+        model: params.text("model"),
+        cluster: params.text("cluster"),
+        route: route.map(|route| route.as_str().to_owned()),
+        status: parts::chosen(params, "status", &STATUSES)?,
+        request_id: params.text("request_id"),
+        from: range.as_ref().map(|range| range.from),
+        until: range.as_ref().map(|range| range.until),
+        before: params.get("before").map(read_cursor).transpose()?,
+    })
+}
+
+/// A place in the log: what comes after it is older.
+fn cursor(row: &UsageRow) -> String {
+    format!("{}_{}", row.started_at.as_microsecond(), row.id.simple())
+}
+
+fn read_cursor(text: &str) -> Result<(Timestamp, Uuid), Problem> {
+    let read = || {
+        let (micros, id) = text.split_once('_')?;
+        let at = Timestamp::from_microsecond(micros.parse().ok()?).ok()?;
+        (at.as_second() >= 0).then_some(())?;
+        Some((at, Uuid::parse_str(id).ok()?))
+    };
+    read().ok_or_else(|| Problem::invalid("before", "must be taken from the page before"))
+}
+
+fn filters(view: &View<'_>) -> Markup {
+    let params = &view.params;
+    let (models, clusters) = suggestions(view);
+    let routes: Vec<_> = Route::ALL.iter().map(|route| (route.as_str(), route.as_str())).collect();
+    let ranges: Vec<_> =
+        Range::offered().iter().map(|offered| (offered.key, offered.label)).collect();
+    let statuses = [
+        ("ok", "succeeded"),
+        ("errors", "any error"),
+        ("4xx", "client error (4xx)"),
+        ("5xx", "server error (5xx)"),
+    ];
+    html! {
+        form.filters method="get" action=(Tab::Log.path()) role="search" aria-label="Filters" {
+            @if view.is_admin { (parts::user_field(params)) }
+            (parts::text_field(params, "model", "Model", &models))
+            (parts::text_field(params, "cluster", "Cluster", &clusters))
+            (parts::select_field(params, "status", "Status", &statuses))
+            (parts::select_field(params, "route", "Route", &routes))
+            (parts::select_field(params, "range", "In the last", &ranges))
+            (parts::text_field(params, "request_id", "Request id", &[]))
+            div.buttons {
+                button type="submit" { "Filter" }
+                a.button.quiet href=(Tab::Log.path()) { "Reset" }
+            }
+        }
+    }
+}
+
+/// Models and clusters that this person may know of.
+fn suggestions(view: &View<'_>) -> (Vec<String>, Vec<String>) {
+    const MOST: usize = 200;
+    let snapshot = view.app.gateway.catalog.load();
+    let mut models: Vec<String>;
+    let mut clusters: Vec<String>;
+    if view.is_admin {
+        models = snapshot.endpoints().iter().map(|s| s.endpoint.model.clone()).collect();
+        clusters = snapshot.clusters().map(|cluster| cluster.name.clone()).collect();
+    } else {
+        let mine = || snapshot.endpoints_for(&view.caller);
+        models = mine().map(|served| served.endpoint.model.clone()).collect();
+        clusters = mine().map(|served| served.cluster.name.clone()).collect();
+    }
+    for names in [&mut models, &mut clusters] {
+        names.sort_unstable();
+        names.dedup();
+        names.truncate(MOST);
+    }
+    (models, clusters)
+}
+
+fn table_of(view: &View<'_>, rows: &[UsageRow]) -> Markup {
+    html! {
+        @if rows.is_empty() {
+            p.empty { "No requests with these filters." }
+        } @else {
+            div.scroll tabindex="0" role="region" aria-label="Requests" {
+                table.log {
+                    thead { tr {
+                        th scope="col" { "Time (UTC)" }
+                        @if view.is_admin { th scope="col" { "User" } }
+                        th scope="col" { "Model" }
+                        th scope="col" { "Cluster" }
+                        th scope="col" { "Route" }
+                        th scope="col" { "Status" }
+                        th.number scope="col" { "In" }
+                        th.number scope="col" { "Out" }
+                        th.number scope="col" { "First byte" }
+                        th.number scope="col" { "Took" }
+                    } }
+                    tbody { @for row in rows { (line(view, row)) } }
+                }
+            }
+        }
+    }
+}
+
+fn line(view: &View<'_>, row: &UsageRow) -> Markup {
+    let about = if row.tokens.estimated { "~" } else { "" };
+    html! {
+        tr {
+            th scope="row" {
+                a href={ (Tab::Log.path()) "/" (row.id) } { (figure::time(row.started_at)) }
+            }
+            @if view.is_admin {
+                td {
+                    @let query = Params::default().with(&[("user", &row.user)]);
+                    a href={ (Tab::Log.path()) (query) } { (row.user) }
+                }
+            }
+            td { (row.model) }
+            td { (row.cluster) }
+            td { (row.route.as_str()) }
+            td title=[row.error.as_deref()] { (status(row.status)) }
+            td.number { (about) (figure::short(row.tokens.prompt)) }
+            td.number { (about) (figure::short(row.tokens.completion)) }
+            td.number { (figure::optional_duration(row.first_byte_us)) }
+            td.number { (figure::duration(row.duration_us)) }
+        }
+    }
+}
+
+/// A status, with more than its colour to tell it by.
+pub(super) fn status(status: u16) -> Markup {
+    let class = match status {
+        ..400 => "good",
+        400..500 => "warn",
+        _ => "bad",
+    };
+    html! { span class={ "status " (class) } { (status) } }
+}
+
+/// All columns.
+pub(super) fn row_json(row: &UsageRow) -> Value {
+    serde_json::to_value(row).unwrap_or_default()
+}
+
+fn table(rows: &[UsageRow]) -> Table {
+    let mut table = Table::new(&[
+        "id",
+        "request_id",
+        "started_at",
+        "user",
+        "cluster",
+        "framework",
+        "endpoint",
+        "model",
+        "route",
+        "streamed",
+        "status",
+        "backend_status",
+        "prompt_tokens",
+        "completion_tokens",
+        "tokens_estimated",
+        "first_byte_us",
+        "duration_us",
+        "request_bytes",
+        "response_bytes",
+        "error",
+    ]);
+    let optional = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
+    table.rows.extend(rows.iter().map(|row| {
+        vec![
+            row.id.to_string(),
+            row.request_id.clone(),
+            row.started_at.to_string(),
+            row.user.to_string(),
+            row.cluster.to_string(),
+            row.framework.to_string(),
+            row.endpoint.to_string(),
+            row.model.to_string(),
+            row.route.as_str().to_owned(),
+            row.streamed.to_string(),
+            row.status.to_string(),
+            optional(row.backend_status.map(u64::from)),
+            row.tokens.prompt.to_string(),
+            row.tokens.completion.to_string(),
+            row.tokens.estimated.to_string(),
+            optional(row.first_byte_us),
+            row.duration_us.to_string(),
+            row.request_bytes.to_string(),
+            row.response_bytes.to_string(),
+            row.error.clone().unwrap_or_default(),
+        ]
+    }));
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_in_the_log_is_one_or_nothing() {
+        let id = Uuid::nil();
+        let at = Timestamp::from_microsecond(1_700_000_000_000_123).unwrap();
+        let text = format!("1700000000000123_{}", id.simple());
+        assert_eq!(read_cursor(&text).unwrap(), (at, id));
+        for wrong in ["", "_", "1", "1_", "x_0", "-1_00000000000000000000000000000000", "9e9_0"] {
+            assert!(read_cursor(wrong).is_err(), "{wrong}");
+        }
+    }
+}
