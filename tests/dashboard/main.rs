@@ -8,6 +8,7 @@
     reason = "a test helper may fail its test"
 )]
 
+mod browser;
 mod login;
 mod pages;
 #[path = "../support/mod.rs"]

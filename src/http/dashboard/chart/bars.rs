@@ -12,6 +12,9 @@ const RIGHT: f64 = 8.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 28.0;
 
+/// Room that the longest label on the axis of time needs.
+const LABEL: f64 = 90.0;
+
 /// Labels on the axis of time.
 const MOST_LABELS: usize = 8;
 
@@ -149,7 +152,10 @@ impl Bars<'_> {
             @for (index, (at, _)) in self.steps.iter().enumerate().step_by(every) {
                 @let x = round(LEFT + self.pitch() * place(index));
                 line.base x1=(x) x2=(x) y1=(base) y2=(base + 5.0) {}
-                text.axis x=(x) y=(base + 20.0) { (at.strftime(format)) }
+                text.axis x=(x) y=(base + 20.0)
+                    text-anchor=[(x > WIDTH - RIGHT - LABEL).then_some("end")] {
+                    (at.strftime(format))
+                }
             }
         }
     }

@@ -89,7 +89,7 @@ fn stored(text: Option<&StoredText>) -> Markup {
 
 fn block(id: &str, title: &str, text: &str) -> Markup {
     html! {
-        section aria-labelledby=(id) {
+        section {
             h2 #(id) { (title) }
             pre.text tabindex="0" role="region" aria-labelledby=(id) { (text) }
         }

@@ -173,7 +173,7 @@ fn state(served: &Served, line: Option<&Line>) -> (State, Option<String>) {
 
 fn endpoints(conditions: &[Condition]) -> Markup {
     html! {
-        section aria-labelledby="endpoints" {
+        section {
             h2 #endpoints { "Endpoints" }
             @if conditions.is_empty() {
                 p.empty { "There are no endpoints that you may use." }
@@ -225,7 +225,7 @@ fn checks(readiness: &Value) -> Markup {
     let none = Vec::new();
     let checks = readiness["checks"].as_array().unwrap_or(&none);
     html! {
-        section aria-labelledby="checks" {
+        section {
             h2 #checks { "This instance: " (text(&readiness["status"])) }
             div.scroll tabindex="0" role="region" aria-labelledby="checks" {
                 table {

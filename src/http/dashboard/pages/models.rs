@@ -223,7 +223,7 @@ const fn values(spread: &Spread) -> [f64; 5] {
 
 fn numbers(order: &[&str], spreads: &Spreads) -> Markup {
     html! {
-        section aria-labelledby="numbers" {
+        section {
             h2 #numbers { "In numbers" }
             @if spreads.is_empty() {
                 p.empty { "No answers in this range." }

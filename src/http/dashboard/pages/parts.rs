@@ -194,7 +194,7 @@ pub(super) fn shares(
 ) -> Markup {
     let largest = shares.iter().map(|share| share.counters.requests).max().unwrap_or(0);
     html! {
-        section aria-labelledby=(id) {
+        section {
             h2 #(id) { (heading) }
             @if shares.is_empty() {
                 p.empty { "No requests in this range." }
