@@ -6,7 +6,7 @@ use http::Method;
 
 use super::{
     plan,
-    support::{fake::Fake, gateway::Gateway, visitor::Visitor},
+    support::{fake::Fake, gateway::Gateway, redis::Redis, visitor::Visitor},
 };
 
 /// Every page, as far as it has an address of its own.
@@ -161,6 +161,21 @@ async fn instances_with_one_secret_know_each_others_sessions() {
         .start();
     assert_eq!(ada.clone().at(&third).get("/dashboard/").await.status, 303);
     assert_eq!(ada.get("/dashboard/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_counts_at_every_instance() {
+    let redis = Redis::start_new();
+    let fake = Fake::start();
+    let first = plan(&fake).set("cache.redis_url", &redis.url()).start();
+    let second =
+        plan(&fake).set("cache.redis_url", &redis.url()).database(first.database()).start();
+    let mut ada = Visitor::with_key(&first, first.key()).await;
+    let mut copy = ada.clone().at(&second);
+    assert_eq!(copy.get("/dashboard/").await.status, 200);
+    let token = ada.get("/dashboard/").await.form_token();
+    assert_eq!(ada.post("/dashboard/logout", &[("token", &token)]).await.status, 303);
+    assert_eq!(copy.get("/dashboard/").await.status, 303);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn cookies_are_out_of_reach_for_scripts_and_other_hosts() {
-        let cookie = Cookie::Session.set("v", Duration::from_secs(60), true).unwrap();
+        let cookie = Cookie::Session.set("v", Duration::from_mins(1), true).unwrap();
         assert_eq!(cookie, "__Host-figw=v; Path=/; HttpOnly; SameSite=Lax; Max-Age=60; Secure");
         let mut headers = HeaderMap::new();
         headers.insert(header::COOKIE, HeaderValue::from_static("a=b; __Host-figw=v; figw=w"));
