@@ -1,7 +1,13 @@
 //! What `serve` writes into its log: each request once, with its id; whole lines, whatever happens to the
 //! file; and never a secret or a prompt.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper may fail its test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test helper may fail its test"
+)]
+#![allow(clippy::print_stdout, reason = "what was measured, for whoever asks with --nocapture")]
 
 mod support;
 
@@ -382,7 +388,7 @@ async fn holds_no_secret(format: &str, to_file: bool) {
     settings.push(("logging.max_bytes", "1GiB"));
     settings.push(("logging.prompts", "full"));
     let variables = [("RUST_LOG", "trace")];
-    let mut observed = Observed::start_with(&settings, quoting_entries(&server), &variables).await;
+    let mut observed = Observed::start_with(&settings, quoting_entries(&server), &variables);
     provoke(&observed).await;
     observed.gateway.terminate();
     assert!(observed.gateway.wait_for_exit(Duration::from_secs(30)).success());

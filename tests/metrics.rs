@@ -1,6 +1,11 @@
 //! What `/metrics` tells: all that the manual lists and nothing else, however callers behave.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper may fail its test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test helper may fail its test"
+)]
 
 mod support;
 
@@ -50,7 +55,7 @@ fn known_names(metrics: &str) -> BTreeSet<&'static str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_at_work_has_every_metric_of_the_table_and_no_other() {
-    let observed = Observed::start(&[]).await;
+    let observed = Observed::start(&[]);
     observed.traffic().await;
     let replica = observed.replica();
     observed.wait_for(&format!("figw_replica_lag_seconds{{database=\"{replica}\"}}")).await;

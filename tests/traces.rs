@@ -1,7 +1,13 @@
 //! Traces: what callers begin is continued and passed on, and what a collector gets, or does not get, costs
 //! no request anything.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper may fail its test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test helper may fail its test"
+)]
+#![allow(clippy::print_stdout, reason = "what was measured, for whoever asks with --nocapture")]
 
 mod support;
 

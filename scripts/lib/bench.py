@@ -18,6 +18,13 @@ LOADS = {
     "single": ["--connections", "1"],
     "streams": ["--connections", "200", "--stream-chunks", str(STREAM_CHUNKS)],
 }
+# Which target is divided by which, and how many digits that is worth.
+RATIOS = [
+    ("figw", "nginx", 2),
+    ("figw-limits", "figw", 2),
+    ("figw-metrics", "figw-quiet", 3),
+    ("figw-logs", "figw-quiet", 3),
+]
 
 
 class Target:
@@ -104,11 +111,11 @@ def table(targets):
     columns = list(next(iter(summaries.values())))
     lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     lines += [row(name, figures.values(), 0) for name, figures in summaries.items()]
-    for name, base in [("figw", "nginx"), ("figw-limits", "figw")]:
+    for name, base, digits in RATIOS:
         if name in summaries and base in summaries:
             one, other = summaries[name], summaries[base]
             ratios = [one[c] / other[c] if one[c] and other[c] else None for c in columns]
-            lines.append(row(f"{name} ÷ {base}", ratios, 2))
+            lines.append(row(f"{name} ÷ {base}", ratios, digits))
     return "\n".join(lines)
 
 

@@ -272,7 +272,7 @@ mod tests {
     fn a_line_for_collectors_has_elastic_s_names() {
         let (scope, mut line) = (scope(), Vec::new());
         json(&mut line, &entry(&scope)).unwrap();
-        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(memchr::memchr_iter(b'\n', &line).count(), 1);
         let line: Value = serde_json::from_slice(&line).unwrap();
         for (name, value) in [
             ("log.level", json!("info")),

@@ -39,17 +39,17 @@ pub struct Observed {
     pub redis: Redis,
     pub globus: FakeGlobus,
     primary: Postgres,
-    _replica: Postgres,
+    replica: Postgres,
 }
 
 impl Observed {
     /// Starts everything; `settings` are further ones of the gateway.
-    pub async fn start(settings: &[(&str, &str)]) -> Self {
-        Self::start_with(settings, Vec::new(), &[]).await
+    pub fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_with(settings, Vec::new(), &[])
     }
 
     /// The same with further `entries` in the catalogue, and `variables` of the process.
-    pub async fn start_with(
+    pub fn start_with(
         settings: &[(&str, &str)],
         entries: Vec<Value>,
         variables: &[(&str, &str)],
@@ -81,7 +81,7 @@ impl Observed {
             gateway.set_variable(name, value);
         }
         gateway.serve();
-        Self { gateway, fake, redis, globus, primary, _replica: replica }
+        Self { gateway, fake, redis, globus, primary, replica }
     }
 
     /// Requests of every kind, good and bad, until rows are in the database.
@@ -129,7 +129,7 @@ impl Observed {
 
     /// What metrics call the replica.
     pub fn replica(&self) -> String {
-        format!("127.0.0.1:{}", self._replica.port())
+        format!("127.0.0.1:{}", self.replica.port())
     }
 }
 

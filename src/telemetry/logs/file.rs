@@ -229,7 +229,9 @@ mod tests {
                 })
             })
             .collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         let text = all(&path, 100);
         assert_eq!(text.lines().count(), writers * lines);
         for writer in 0..writers {

@@ -207,7 +207,9 @@ mod tests {
                 })
             })
             .collect();
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
         queue.finish();
         let text = fs::read_to_string(path).unwrap();
         for writer in 0..4 {
