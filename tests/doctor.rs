@@ -24,7 +24,7 @@ use support::{
         APPLICATION_ID, APPLICATION_SECRET, COMPUTE_CLIENT_ID, COMPUTE_CLIENT_SECRET, FakeGlobus,
         Service,
     },
-    postgres::Postgres,
+    postgres::{PgBouncer, Postgres},
     redis::Redis,
 };
 
@@ -195,6 +195,13 @@ fn a_careless_deployment() {
         ("secrets.permissions", "fail", "key.pem has mode 0644"),
     ]);
     assert_eq!(report.outcome("tls.listener"), "pass");
+
+    let pooler = PgBouncer::start_before(&postgres);
+    gateway.set_variable("FIGW_DATABASE__URL", &pooler.url("careless"));
+    gateway.set_variable("FIGW_DATABASE__MIGRATION_URL", &postgres.url("careless"));
+    let report = Report::of(gateway.command(), &["--only", "database.pooler"]);
+    let pooler = &report.checks["database.pooler"];
+    assert_eq!(pooler["evidence"], "PgBouncer's pool_mode is transaction", "{pooler}");
 }
 
 /// A gateway that runs as somebody who is nobody else; ended when dropped.
@@ -339,7 +346,13 @@ fn a_careful_deployment() {
     assert_eq!(report.status, Some(0));
     let idle = report.checks.keys().filter(|name| report.outcome(name) == "not_applicable");
     let idle: Vec<_> = idle.collect();
-    let expected = ["backup.wal", "database.replicas", "globus.policies", "proxies.trusted"];
+    let expected = [
+        "backup.wal",
+        "database.pooler",
+        "database.replicas",
+        "globus.policies",
+        "proxies.trusted",
+    ];
     assert_eq!(idle, expected);
     let evidence = |name: &str| report.checks[name]["evidence"].as_str().unwrap().to_owned();
     assert!(evidence("attested.on_call").contains("attested by Ada Lovelace at 2"));

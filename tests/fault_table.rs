@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use figw::ops::health::faults::{FAULTS, Fate, Fault, HEALTH_WITHIN, PROBES_WITHIN, named};
+use figw::ops::health::{
+    catalogue,
+    faults::{FAULTS, Fate, Fault, HEALTH_WITHIN, PROBES_WITHIN, named},
+};
 use support::{
     certificates::write_certificate,
     fake::{Fake, Fault as Misdeed},
@@ -92,6 +95,7 @@ async fn probes_are_quick(stand: &Stand, fault: &Fault) {
 async fn what_stands_behind_the_gateway_fails() {
     let mut stand = Stand::start(|plan| plan).await;
     holds(&stand, "none").await;
+    numbers_are_documented(&stand);
 
     stand.postgres.query("postgres", "ALTER DATABASE stand SET default_transaction_read_only = on");
     forget_sessions(&stand);
@@ -148,6 +152,18 @@ async fn what_stands_behind_the_gateway_fails() {
     let drain = format!("{}/admin/drain", stand.gateway.admin_url());
     assert!(reqwest::Client::new().post(drain).send().await.unwrap().status().is_success());
     holds(&stand, "draining").await;
+}
+
+/// Every check's numbers are those that the manual names.
+fn numbers_are_documented(stand: &Stand) {
+    let (_, _, report, _) = stand.health(&["--deep"]);
+    for check in report["checks"].as_array().unwrap() {
+        let (_, _, known) = catalogue().find(|(name, ..)| check["name"] == *name).unwrap();
+        let measures = check["measures"].as_array().into_iter().flatten();
+        for name in measures.map(|measure| measure["name"].as_str().unwrap()) {
+            assert!(known.contains(&name), "{name} of {check}");
+        }
+    }
 }
 
 /// Connections that are open have the old setting.

@@ -41,7 +41,7 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "URL", value_parser = http_url)]
     url: Option<Url>,
     /// File with an API key or a Globus token, with which a request is sent all the way [default: the
-    /// variable FIGW_DOCTOR_KEY]
+    /// variable `FIGW_DOCTOR_KEY`]
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// Attest this instead of checking anything

@@ -50,12 +50,14 @@ pub struct HealthArgs {
 /// The checks, for the manual.
 fn about_checks() -> String {
     let mut text = "Checks:\n".to_owned();
-    for (name, about) in health::catalogue() {
+    for (name, about, measures) in health::catalogue() {
+        let measures = measures.join(", ");
+        let measures = if measures.is_empty() { measures } else { format!(" [{measures}]") };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {name}: {about}");
+        let _ = writeln!(text, "  {name}: {about}{measures}");
     }
     text.push_str(
-        "\nEvery check but `gateway` needs --deep or --only. Endpoints that are disabled, in \
+        "\nIn brackets: the numbers in its performance data. Every check but `gateway` needs --deep or --only. Endpoints that are disabled, in \
          maintenance, or without compute nodes (cold) are not asked, and it says so. Thresholds are \
          in the section health of the configuration; figw-faults(7) tells what each fault looks like. \
          In JSON each check has name, state, evidence, since and measures; a measure has name, \

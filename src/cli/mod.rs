@@ -310,7 +310,7 @@ impl Command {
             Self::Config(args) => args.run(context),
             Self::RollingRestart(args) => args.run(context).await,
             Self::Health(args) => args.run(context).await,
-            Self::Doctor(args) => args.run(context).await,
+            Self::Doctor(args) => Box::pin(args.run(context)).await,
             Self::Usage(args) => args.run(context).await,
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_postgres::SimpleQueryMessage;
+
 use super::{Finding, Subject};
 use crate::{
     cache,
@@ -125,6 +127,52 @@ async fn look_at_connections(subject: &Subject) -> Result<Finding, Finding> {
     Ok(Finding::pass(told))
 }
 
+/// PgBouncer, where there is one, gives out whole transactions.
+pub(super) async fn pooler(subject: &Subject) -> Finding {
+    let config = subject.config();
+    if config.database.migration_url.is_none() {
+        return Finding::not_applicable("database.migration_url is not set: no pooler is between");
+    }
+    match ask_for_mode(subject).await {
+        Ok(mode) => judge_mode(&mode),
+        Err(reason) => Finding::not_applicable(format!(
+            "the pooler's console cannot be asked for its mode: {reason}"
+        )),
+    }
+}
+
+/// What the console of PgBouncer, a database of that name, says of itself.
+async fn ask_for_mode(subject: &Subject) -> Result<String, String> {
+    let options = subject.behind.store_options().map_err(|finding| finding.evidence)?;
+    let Ok(Location::Postgres(url)) = options.location() else {
+        return Err("database.url is no server's".to_owned());
+    };
+    let console = url.with_database("pgbouncer");
+    let session = Session::open(&console, &options).await.map_err(|error| error.to_string())?;
+    let answer = session.client.simple_query("SHOW CONFIG").await;
+    let answer = answer.map_err(|error| explain(&error))?;
+    let rows = answer.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some((row.try_get(0).ok()??, row.try_get(1).ok()??)),
+        _ => None,
+    });
+    let mode = rows.filter(|(key, _)| *key == "pool_mode").map(|(_, mode)| mode.to_owned()).next();
+    mode.ok_or_else(|| "it does not say".to_owned())
+}
+
+fn judge_mode(mode: &str) -> Finding {
+    match mode {
+        "transaction" => Finding::pass("PgBouncer's pool_mode is transaction"),
+        "session" => Finding::warn(
+            "PgBouncer's pool_mode is session: each connection holds one of the server's",
+            "set pool_mode = transaction (`figw generate pgbouncer`)",
+        ),
+        other => Finding::fail(
+            format!("PgBouncer's pool_mode is {other}, which tears transactions apart"),
+            "set pool_mode = transaction (`figw generate pgbouncer`)",
+        ),
+    }
+}
+
 /// The database answers fast, nothing is stuck in it, and its tables are looked after.
 pub(super) async fn performance(subject: &Subject) -> Finding {
     look_at_performance(subject).await.unwrap_or_else(|finding| finding)
@@ -156,9 +204,10 @@ async fn look_at_performance(subject: &Subject) -> Result<Finding, Finding> {
         complaints.push(format!("{dead} dead rows beside {alive} living ones"));
     }
     let told = format!(
-        "an answer takes {:.1} ms, {:.1} MiB, {alive} rows and {dead} dead ones",
+        "an answer takes {:.1} ms, {:.1} MiB, {alive} rows and {dead} dead ones, {}",
         took.as_secs_f64() * 1_000.0,
-        bytes / 1_048_576.0
+        bytes / 1_048_576.0,
+        slowest_statement(&session).await
     );
     if complaints.is_empty() {
         return Ok(Finding::pass(told));
@@ -167,6 +216,16 @@ async fn look_at_performance(subject: &Subject) -> Result<Finding, Finding> {
         format!("{}; {told}", complaints.join("; ")),
         "look at pg_stat_activity, run VACUUM ANALYZE, and see that autovacuum is on",
     ))
+}
+
+/// What the statistics of statements say, where the server keeps them.
+async fn slowest_statement(session: &Session) -> String {
+    let slowest = "SELECT max(max_exec_time)::float8 FROM pg_stat_statements s \
+                   JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = current_database()";
+    match numbers(session, slowest).await {
+        Ok([milliseconds]) => format!("the slowest statement took {milliseconds:.0} ms"),
+        Err(_) => "no statistics of statements (pg_stat_statements)".to_owned(),
+    }
 }
 
 /// Redis neither grows without end nor refuses what it is given once it is full.
@@ -199,5 +258,22 @@ pub(super) async fn redis_memory(subject: &Subject) -> Finding {
             most >> 20,
             policy.unwrap_or("it makes room")
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Outcome;
+    use super::*;
+
+    #[test]
+    fn a_pooler_must_leave_transactions_whole() {
+        for (mode, outcome) in [
+            ("transaction", Outcome::Pass),
+            ("session", Outcome::Warn),
+            ("statement", Outcome::Fail),
+        ] {
+            assert_eq!(judge_mode(mode).outcome, outcome, "{mode}");
+        }
     }
 }

@@ -46,12 +46,9 @@ pub(super) fn key(subject: &Subject) -> Finding {
         return Finding::not_applicable("server.tls is not set");
     };
     let read = CertificateDer::pem_file_iter(path).and_then(|mut all| all.next().transpose());
-    let certificate = match read {
-        Ok(Some(certificate)) => certificate,
-        _ => {
-            let evidence = format!("{} holds no certificate that can be read", path.display());
-            return Finding::fail(evidence, "put the certificate and its chain there, in PEM");
-        }
+    let Ok(Some(certificate)) = read else {
+        let evidence = format!("{} holds no certificate that can be read", path.display());
+        return Finding::fail(evidence, "put the certificate and its chain there, in PEM");
     };
     let parsed = x509_parser::parse_x509_certificate(&certificate);
     let Ok((_, parsed)) = parsed else {

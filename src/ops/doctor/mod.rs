@@ -10,6 +10,7 @@ mod configuration;
 mod database;
 mod exposure;
 mod finding;
+mod firewall;
 mod globus;
 mod health;
 mod keys;
@@ -94,6 +95,7 @@ const CHECKS: &[Check] = &[
     check!("database.encryption", PRE, exposure::database_encryption),
     check!("firewall.admin", PRE, exposure::admin),
     check!("firewall.services", PRE, exposure::services),
+    check!("firewall.rules", PRE, async firewall::rules),
     check!("proxies.trusted", PRE, exposure::proxies),
     check!("debug.log_level", PRE, configuration::log_level),
     check!("debug.prompts", PRE, configuration::prompts),
@@ -105,6 +107,7 @@ const CHECKS: &[Check] = &[
     check!("database.schema", BOTH, health "database"),
     check!("database.instances", PRE, configuration::one_database),
     check!("database.connections", BOTH, async database::connections),
+    check!("database.pooler", BOTH, async database::pooler),
     check!("database.performance", POST, async database::performance),
     check!("database.replicas", BOTH, async database::replicas),
     check!("backup.age", BOTH, health "backup"),

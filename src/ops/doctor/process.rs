@@ -82,6 +82,9 @@ pub(super) fn state_dir(subject: &Subject) -> Finding {
 
 /// Somebody collects the metrics.
 pub(super) fn metrics_asked(subject: &Subject) -> Finding {
+    if !subject.config().telemetry.metrics {
+        return Finding::warn("telemetry.metrics is false", "set telemetry.metrics to true");
+    }
     watched(
         subject,
         subject.running.as_ref().ok().and_then(|status| status.metrics_asked_at),

@@ -10,7 +10,7 @@ use super::{Finding, Subject};
 use crate::{ops::health::reachable, outbound};
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const WHOAMI: &str = "/resource_server/whoami";
 
@@ -18,14 +18,12 @@ const WHOAMI: &str = "/resource_server/whoami";
 const UNREACHABLE: &str = "see that it runs, and that the address is right (--url)";
 
 fn base(subject: &Subject) -> String {
-    match &subject.public_url {
-        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-        None => {
-            let server = subject.server();
-            let scheme = if server.tls.is_set() { "https" } else { "http" };
-            format!("{scheme}://{}", reachable(server.listen))
-        }
+    if let Some(url) = &subject.public_url {
+        return url.as_str().trim_end_matches('/').to_owned();
     }
+    let server = subject.server();
+    let scheme = if server.tls.is_set() { "https" } else { "http" };
+    format!("{scheme}://{}", reachable(server.listen))
 }
 
 fn client(subject: &Subject) -> reqwest::Result<reqwest::Client> {

@@ -131,35 +131,122 @@ struct Check {
     name: &'static str,
     /// What it is about, for the manual.
     about: &'static str,
+    /// What its measures may be called.
+    measures: &'static [&'static str],
     is_deep: bool,
     run: for<'a> fn(&'a Subject) -> LocalBoxFuture<'a, Option<Finding>>,
 }
 
-/// Declares a check: its name, what it is about, whether only `--deep` asks for it, its function.
+/// Declares a check: its name, whether only `--deep` asks for it, its function, what it is about, and
+/// the names of its measures.
 macro_rules! check {
-    ($name:literal, $is_deep:literal, $run:path, $about:literal) => {
-        Check { name: $name, about: $about, is_deep: $is_deep, run: |s| Box::pin($run(s)) }
+    ($name:literal, $is_deep:literal, $run:path, $about:literal, $measures:expr) => {
+        Check {
+            name: $name,
+            about: $about,
+            measures: $measures,
+            is_deep: $is_deep,
+            run: |s| Box::pin($run(s)),
+        }
     };
 }
 
 /// All checks, in the order of the report.
 const CHECKS: &[Check] = &[
-    check!("gateway", false, gateway::check, "what the gateway says of itself at /ready"),
-    check!("admin", true, admin::check, "its admin listener: version, requests in flight"),
-    check!("database", true, database::check, "it answers, with the schema that figw expects"),
-    check!("replicas", true, database::replicas, "each may be read from; how far it is behind"),
-    check!("redis", true, redis::check, "it answers, and takes what is written"),
-    check!("globus_auth", true, globus::auth, "it answers, and accepts the application's secret"),
-    check!("globus_groups", true, globus::groups, "it answers"),
-    check!("globus_compute", true, globus::compute, "it answers, and accepts the service accounts"),
-    check!("clusters", true, back_ends::clusters, "each cluster's own status"),
-    check!("endpoints", true, back_ends::endpoints, "one tiny real request to each endpoint"),
-    check!("disk", true, disk::check, "free space where figw writes"),
-    check!("certificate", true, certificate::check, "the end of the certificate: file, and served"),
-    check!("clock", true, clock::check, "this machine's clock against everybody else's"),
-    check!("backup", true, backups::age, "the age of the newest good backup"),
-    check!("wal", true, backups::wal, "no gap in the archived WAL"),
-    check!("drill", true, backups::drill, "the newest proof that a backup can be restored"),
+    check!(
+        "gateway",
+        false,
+        gateway::check,
+        "what the gateway says of itself at /ready",
+        &["gateway_time"]
+    ),
+    check!(
+        "admin",
+        true,
+        admin::check,
+        "its admin listener: version, requests in flight",
+        &["requests_in_flight", "uptime"]
+    ),
+    check!(
+        "database",
+        true,
+        database::check,
+        "it answers, with the schema that figw expects",
+        &["database_time"]
+    ),
+    check!(
+        "replicas",
+        true,
+        database::replicas,
+        "each may be read from; how far it is behind",
+        &["replica_lag"]
+    ),
+    check!(
+        "redis",
+        true,
+        redis::check,
+        "it answers, and takes what is written",
+        &["redis_time", "redis_memory"]
+    ),
+    check!(
+        "globus_auth",
+        true,
+        globus::auth,
+        "it answers, and accepts the application's secret",
+        &["globus_auth_time"]
+    ),
+    check!("globus_groups", true, globus::groups, "it answers", &["globus_groups_time"]),
+    check!(
+        "globus_compute",
+        true,
+        globus::compute,
+        "it answers, and accepts the service accounts",
+        &["globus_compute_time"]
+    ),
+    check!(
+        "clusters",
+        true,
+        back_ends::clusters,
+        "each cluster's own status",
+        &["clusters_ok", "clusters_failed", "clusters_slowest"]
+    ),
+    check!(
+        "endpoints",
+        true,
+        back_ends::endpoints,
+        "one tiny real request to each endpoint",
+        &["endpoints_ok", "endpoints_failed", "endpoints_slowest"]
+    ),
+    check!(
+        "disk",
+        true,
+        disk::check,
+        "free space where figw writes",
+        &["disk_free_state", "disk_free_backup", "disk_free_database", "disk_free_log"]
+    ),
+    check!(
+        "certificate",
+        true,
+        certificate::check,
+        "the end of the certificate: file, and served",
+        &["certificate_left_file", "certificate_left_served"]
+    ),
+    check!(
+        "clock",
+        true,
+        clock::check,
+        "this machine's clock against everybody else's",
+        &["clock_offset"]
+    ),
+    check!("backup", true, backups::age, "the age of the newest good backup", &["backup_age"]),
+    check!("wal", true, backups::wal, "no gap in the archived WAL", &[]),
+    check!(
+        "drill",
+        true,
+        backups::drill,
+        "the newest proof that a backup can be restored",
+        &["drill_age", "recovery_time", "recovery_point"]
+    ),
 ];
 
 /// The names of all checks.
@@ -167,9 +254,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     CHECKS.iter().map(|check| check.name)
 }
 
-/// Each check's name, and what it is about.
-pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static str)> {
-    CHECKS.iter().map(|check| (check.name, check.about))
+/// Each check's name, what it is about, and what its measures are called.
+pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static str, &'static [&'static str])> {
+    CHECKS.iter().map(|check| (check.name, check.about, check.measures))
 }
 
 /// What one check finds; nothing when it does not apply, or there is none of that name.
