@@ -156,8 +156,10 @@ fn a_careless_deployment() {
     for secret in [GUESSED, APPLICATION_SECRET, COMPUTE_CLIENT_SECRET] {
         assert!(!said.contains(secret), "{secret} is repeated: {said}");
     }
+    what_the_faults_above_hide(gateway, &postgres);
+}
 
-    // What the faults above hide.
+fn what_the_faults_above_hide(mut gateway: Gateway, postgres: &Postgres) {
     gateway.set_variable("FIGW_SERVER__TRUSTED_PROXIES", "[0.0.0.0/0]");
     gateway.set_variable("FIGW_DATABASE__URL", "sqlite:figw-dev/figw.db");
     for (variable, name) in [("FIGW_INSTANCES__0", "a"), ("FIGW_INSTANCES__1", "b")] {
@@ -196,7 +198,7 @@ fn a_careless_deployment() {
     ]);
     assert_eq!(report.outcome("tls.listener"), "pass");
 
-    let pooler = PgBouncer::start_before(&postgres);
+    let pooler = PgBouncer::start_before(postgres);
     gateway.set_variable("FIGW_DATABASE__URL", &pooler.url("careless"));
     gateway.set_variable("FIGW_DATABASE__MIGRATION_URL", &postgres.url("careless"));
     let report = Report::of(gateway.command(), &["--only", "database.pooler"]);
@@ -236,29 +238,10 @@ fn serve_unprivileged(gateway: &Gateway) -> Serving {
     Serving(command.stderr(log).stdin(Stdio::null()).spawn().unwrap())
 }
 
-#[test]
-fn a_careful_deployment() {
-    let (postgres, globus, back_end) = (Postgres::start_new(), FakeGlobus::start(), Fake::start());
-    let password = "kX9vQ2m7Lr0TzpWb4nEe";
-    let limits =
-        ["--requirepass", password, "--maxmemory", "64mb", "--maxmemory-policy", "volatile-ttl"];
-    let redis = Redis::start_new_at("127.0.0.1", &limits);
-    let database = postgres.create_database("careful").replace("unused-secret", password);
-    let gateway = Plan::in_front_of(back_end.api_url()).models(["m"]).database(&database).prepare();
-    let directory = gateway.directory();
-    write_certificate(directory, 90);
+/// The configuration of somebody who has thought of everything; their secrets stand in files of their
+/// own.
+fn write_careful(directory: &Path, globus: &FakeGlobus, (public, admin): (u16, u16)) {
     let (identity, recipient) = age_key(directory, "backup.key");
-    for (name, text) in [
-        ("database-url", database.as_str()),
-        ("redis-url", &format!("redis://:{password}@127.0.0.1:{}/0", redis.port())),
-        ("application-secret", APPLICATION_SECRET),
-        ("compute-secret", COMPUTE_CLIENT_SECRET),
-        ("webhook-url", "https://hooks.example.org/services/T/B/secret"),
-    ] {
-        fs::write(directory.join(name), text).unwrap();
-        set_mode(&directory.join(name), 0o600);
-    }
-    let (public, admin) = (free_port(), free_port());
     let config = format!(
         "server:\n  listen: 127.0.0.1:{public}\n  admin_listen: 127.0.0.1:{admin}\n  \
          state_dir: state\n  max_connections: 100\n  tls: {{certificate: certificate.pem, key: key.pem}}\n\
@@ -284,6 +267,31 @@ fn a_careful_deployment() {
         set_mode(&directory.join(name), 0o600);
     }
     set_mode(&identity, 0o600);
+}
+
+#[test]
+fn a_careful_deployment() {
+    let (postgres, globus, back_end) = (Postgres::start_new(), FakeGlobus::start(), Fake::start());
+    let password = "kX9vQ2m7Lr0TzpWb4nEe";
+    let limits =
+        ["--requirepass", password, "--maxmemory", "64mb", "--maxmemory-policy", "volatile-ttl"];
+    let redis = Redis::start_new_at("127.0.0.1", &limits);
+    let database = postgres.create_database("careful").replace("unused-secret", password);
+    let gateway = Plan::in_front_of(back_end.api_url()).models(["m"]).database(&database).prepare();
+    let directory = gateway.directory();
+    write_certificate(directory, 90);
+    for (name, text) in [
+        ("database-url", database.as_str()),
+        ("redis-url", &format!("redis://:{password}@127.0.0.1:{}/0", redis.port())),
+        ("application-secret", APPLICATION_SECRET),
+        ("compute-secret", COMPUTE_CLIENT_SECRET),
+        ("webhook-url", "https://hooks.example.org/services/T/B/secret"),
+    ] {
+        fs::write(directory.join(name), text).unwrap();
+        set_mode(&directory.join(name), 0o600);
+    }
+    let (public, admin) = (free_port(), free_port());
+    write_careful(directory, &globus, (public, admin));
     let figw = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_figw"));
         command.args(["--config", "careful.yaml"]).current_dir(directory);

@@ -2,6 +2,7 @@
 //! a real Redis, and services that can be made to fail.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+#![allow(clippy::print_stderr, reason = "with --nocapture it prints the table as it was measured")]
 
 mod support;
 

@@ -295,7 +295,7 @@ impl Command {
             Self::Serve(args) => Box::pin(args.run(context)).await,
             Self::Migrate(args) => migrate::run(args, context).await,
             Self::Backup(args) => args.run(context).await,
-            Self::Restore(args) => args.run(context).await,
+            Self::Restore(args) => Box::pin(args.run(context)).await,
             Self::Wal(command) => command.run(context).await,
             Self::Cluster(command) => command.run(context).await,
             Self::Endpoint(command) => command.run(context).await,

@@ -109,7 +109,7 @@ impl ServeArgs {
         let config = dev_config()?;
         let level = logs::init_server(&config.logging, context.global.verbosity())
             .map_err(Failure::usage)?;
-        let dev = dev::prepare(config, self.backend.as_ref()).await?;
+        let dev = Box::pin(dev::prepare(config, self.backend.as_ref())).await?;
         Ok(Start {
             config: dev.config,
             reread: None,

@@ -143,7 +143,8 @@ async fn ask_endpoint(
         return Reply::Skipped("in maintenance");
     }
     if let Some(reason) = &served.unusable {
-        return Reply::Failed(reason.clone());
+        // The gateway may have what this command lacks, such as a variable of its environment.
+        return Reply::Unknown(format!("cannot be tried from here: {reason}"));
     }
     let begun = Instant::now();
     let trial = Trial {
