@@ -121,16 +121,42 @@ pub fn write(entry: &Entry<'_>) {
     });
 }
 
+/// Writes the time, in microseconds. The second is put into words once for all lines that it has.
+fn now(line: &mut Vec<u8>) -> std::io::Result<()> {
+    thread_local! {
+        static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    let now = Timestamp::now();
+    SECOND.with_borrow_mut(|(second, words)| {
+        if *second != now.as_second() {
+            *second = now.as_second();
+            // Without the Z at its end.
+            *words = format!("{now:.0}");
+            words.pop();
+        }
+        let micros = now.subsec_microsecond().unsigned_abs();
+        write!(line, "{words}.{micros:06}Z")
+    })
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds with three digits more.
+fn millis(line: &mut Vec<u8>, time: Duration) -> std::io::Result<()> {
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    write!(line, "{}.{:03}ms", micros / 1000, micros % 1000)
+}
+
 fn text(line: &mut Vec<u8>, entry: &Entry<'_>) -> std::io::Result<()> {
     let Entry { method, status, took, client, .. } = *entry;
-    write!(line, "{:.6}  INFO figw::access: {method} ", Timestamp::now())?;
+    now(line)?;
+    write!(line, "  INFO figw::access: {method} ")?;
     plain(line, entry.path)?;
-    write!(
-        line,
-        " {status} {}.{:03}ms client={client}",
-        took.as_millis(),
-        took.subsec_micros() % 1000
-    )?;
+    write!(line, " {status} ")?;
+    millis(line, took)?;
+    write!(line, " client={client}")?;
     for (name, value) in [("user", entry.user), ("model", entry.model)] {
         if let Some(value) = value {
             write!(line, " {name}=")?;
@@ -142,12 +168,8 @@ fn text(line: &mut Vec<u8>, entry: &Entry<'_>) -> std::io::Result<()> {
         write!(line, " endpoint={endpoint} tokens={}+{}", tokens.0, tokens.1)?;
         write!(line, " bytes={}/{} streamed={streamed}", bytes.0, bytes.1)?;
         if let Some(first) = first_byte {
-            write!(
-                line,
-                " first_byte={}.{:03}ms",
-                first.as_millis(),
-                first.subsec_micros() % 1000
-            )?;
+            line.extend_from_slice(b" first_byte=");
+            millis(line, *first)?;
         }
     }
     if let Some(error) = entry.error {
@@ -164,7 +186,9 @@ fn text(line: &mut Vec<u8>, entry: &Entry<'_>) -> std::io::Result<()> {
 
 fn json(line: &mut Vec<u8>, entry: &Entry<'_>) -> std::io::Result<()> {
     let Entry { method, status, client, .. } = *entry;
-    write!(line, "{{\"@timestamp\":\"{:.6}\",\"log.level\":\"info\"", Timestamp::now())?;
+    line.extend_from_slice(b"{\"@timestamp\":\"");
+    now(line)?;
+    line.extend_from_slice(b"\",\"log.level\":\"info\"");
     write!(line, ",\"message\":\"{method} {status}\",\"ecs.version\":\"{ECS_VERSION}\"")?;
     line.extend_from_slice(
         concat!(
@@ -176,7 +200,7 @@ fn json(line: &mut Vec<u8>, entry: &Entry<'_>) -> std::io::Result<()> {
         .as_bytes(),
     );
     let outcome = if status < 400 { "success" } else { "failure" };
-    write!(line, ",\"event.outcome\":\"{outcome}\",\"event.duration\":{}", entry.took.as_nanos())?;
+    write!(line, ",\"event.outcome\":\"{outcome}\",\"event.duration\":{}", nanos(entry.took))?;
     field(line, "http.request.id", entry.scope.request_id())?;
     write!(line, ",\"http.request.method\":\"{method}\"")?;
     field(line, "url.path", entry.path)?;
@@ -199,7 +223,7 @@ fn json(line: &mut Vec<u8>, entry: &Entry<'_>) -> std::io::Result<()> {
         write!(line, ",\"http.request.body.bytes\":{}", bytes.0)?;
         write!(line, ",\"http.response.body.bytes\":{},\"figw.streamed\":{streamed}", bytes.1)?;
         if let Some(first) = first_byte {
-            write!(line, ",\"figw.first_byte_duration\":{}", first.as_nanos())?;
+            write!(line, ",\"figw.first_byte_duration\":{}", nanos(*first))?;
         }
     }
     if let Some(trace) = entry.scope.trace_id() {
@@ -289,6 +313,18 @@ mod tests {
             ("trace.id", json!(format!("{:032x}", 0xabc))),
         ] {
             assert_eq!(line[name], value, "{name}: {line}");
+        }
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_line() {
+        for _ in 0..3 {
+            let (mut line, before) = (Vec::new(), Timestamp::now());
+            now(&mut line).unwrap();
+            let written: Timestamp = String::from_utf8(line).unwrap().parse().unwrap();
+            let micro = jiff::SignedDuration::from_micros(1);
+            assert!(written >= before - micro && written <= Timestamp::now(), "{written}");
+            std::thread::sleep(Duration::from_millis(600));
         }
     }
 
