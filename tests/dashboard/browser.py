@@ -28,7 +28,7 @@ PAGES = (
     + ["log", "log?status=5xx", "log?user=user7@anl.gov&model=model-3&status=4xx", "log?cluster=c2&range=1y"]
     + ["log?model=no-such-model", "log?user=user7@anl.gov&model=no-such-model", "log?route=embeddings&status=5xx"]
     + ["log?request_id=request-17", "series?user=user7@anl.gov&range=1y", "models?user=user7@anl.gov&range=1y"]
-    + ["batches", "health", "?from=2020-01-01T00:00&until=2020-02-01T00:00"]
+    + ["log?kind=other", "batches", "health", "?from=2020-01-01T00:00&until=2020-02-01T00:00"]
 )
 # These are looked at in all detail; the others only differ in their figures.
 SHOWN = {"?range=24h", "?range=1y", "series?range=7d", "models?range=30d", "users?range=30d", "log", "batches",

@@ -259,8 +259,11 @@ async fn every_answer_keeps_other_pages_and_scripts_out() {
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!(shown.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(shown.header("referrer-policy"), "same-origin", "{path}");
-        let kept =
-            if path.ends_with(".css") { "public, max-age=31536000, immutable" } else { "no-store" };
+        let kept = if path.starts_with("assets/") {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-store"
+        };
         assert_eq!(shown.header("cache-control"), kept, "{path}");
         assert!(!shown.body.contains("<script>") && !shown.body.contains(" style="), "{path}");
         assert!(!shown.body.contains(" onclick") && !shown.body.contains("<style"), "{path}");

@@ -9,6 +9,7 @@
 )]
 
 mod browser;
+mod limits;
 mod login;
 mod pages;
 #[path = "../support/mod.rs"]

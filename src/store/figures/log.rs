@@ -12,7 +12,7 @@ use super::{
     Answer,
 };
 use crate::domain::{
-    TokenCount, UsageRow,
+    AccessRow, TokenCount, UsageRow,
     figures::{LogFilter, StatusClass, StoredText},
 };
 
@@ -20,6 +20,10 @@ use crate::domain::{
 const COLUMNS: &str = "id, request_id, started_at, username, key_id, cluster, framework, endpoint, \
      model, route, streamed, status, backend_status, prompt_tokens, completion_tokens, \
      tokens_estimated, first_byte_us, duration_us, request_bytes, response_bytes, error";
+
+/// What [`read_other`] reads.
+const OTHER_COLUMNS: &str = "id, request_id, started_at, username, key_id, method, path, status, \
+     duration_us, model, error";
 
 impl Reader {
     /// Inference requests, the newest first.
@@ -38,6 +42,25 @@ impl Reader {
         });
         let rows = self.rows(&select).await?;
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// Other requests than those for inference, the newest first. They have no cluster and no route.
+    ///
+    /// # Errors
+    /// As the database has it, or that it takes too long.
+    pub async fn other_log(&self, filter: &LogFilter, limit: u32) -> Answer<Vec<AccessRow>> {
+        let filter = LogFilter { cluster: None, route: None, ..filter.clone() };
+        let mut draft = filtered(&filter);
+        let conditions = draft.conditions();
+        let limit = draft.bind(Value::Int(limit.into()));
+        let select = draft.ask(filter.user.as_deref(), |_| {
+            format!(
+                "SELECT {OTHER_COLUMNS} FROM access WHERE {conditions} \
+                 ORDER BY started_at DESC, id DESC LIMIT {limit}"
+            )
+        });
+        let rows = self.rows(&select).await?;
+        Ok(rows.iter().map(read_other).collect::<Result<_, _>>()?)
     }
 
     /// One inference request; none when it is not `user`'s, if that matters.
@@ -68,15 +91,6 @@ impl Reader {
         let rows = self.rows(&select).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         Ok(Some(StoredText { prompt: row.text(0)?, answer: row.optional_text(1)? }))
-    }
-
-    /// The newest failures that were the back ends', at most `limit`.
-    ///
-    /// # Errors
-    /// As the database has it, or that it takes too long.
-    pub async fn last_failures(&self, since: Timestamp, limit: u32) -> Answer<Vec<UsageRow>> {
-        let status = Some(StatusClass::ServerErrors);
-        self.log(&LogFilter { status, from: Some(since), ..LogFilter::default() }, limit).await
     }
 }
 
@@ -131,14 +145,7 @@ fn around(filter: &LogFilter) -> (Option<Timestamp>, Option<Timestamp>) {
 fn read(row: &Row) -> Result<UsageRow, Unfit> {
     let id = row.uuid(0)?;
     let object = format!("request {id}");
-    let status = |column| {
-        let number = row.optional_count(column)?;
-        number
-            .map(|number| {
-                u16::try_from(number).map_err(|_| unreadable(&object, &"its status makes no sense"))
-            })
-            .transpose()
-    };
+    let status = |column| status(row, column, &object);
     Ok(UsageRow {
         id,
         request_id: row.text(1)?,
@@ -167,4 +174,27 @@ fn read(row: &Row) -> Result<UsageRow, Unfit> {
         response_bytes: row.count(19)?,
         error: row.optional_text(20)?,
     })
+}
+
+fn read_other(row: &Row) -> Result<AccessRow, Unfit> {
+    let id = row.uuid(0)?;
+    Ok(AccessRow {
+        id,
+        request_id: row.text(1)?,
+        started_at: row.time(2)?,
+        user: row.text(3)?.into(),
+        key_id: row.optional_uuid(4)?,
+        method: row.text(5)?,
+        path: row.text(6)?,
+        status: status(row, 7, &format!("request {id}"))?.unwrap_or_default(),
+        duration_us: row.count(8)?,
+        model: row.optional_text(9)?,
+        error: row.optional_text(10)?,
+    })
+}
+
+/// A status, where there is one; `object` is whose.
+fn status(row: &Row, column: usize, object: &str) -> Result<Option<u16>, Unfit> {
+    let unfit = |_| unreadable(object, &"its status makes no sense");
+    row.optional_count(column)?.map(|number| u16::try_from(number).map_err(unfit)).transpose()
 }

@@ -10,7 +10,7 @@ use super::{
         figure, layout::Tab, params::Params, problem::Problem, range::Range, table::Table,
         view::View,
     },
-    Page, parts,
+    Page, others, parts,
 };
 use crate::domain::{
     Route, UsageRow,
@@ -30,48 +30,72 @@ const STATUSES: [(&str, StatusClass); 4] = [
     ("5xx", StatusClass::ServerErrors),
 ];
 
+/// Which requests are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Inference,
+    Other,
+}
+
+const KINDS: [(&str, Kind); 2] = [("inference", Kind::Inference), ("other", Kind::Other)];
+
 pub(super) async fn page(view: &View<'_>) -> Result<Page, Problem> {
     let filter = filter(view)?;
-    let limit = match view.params.get("limit") {
-        None => PER_PAGE,
-        Some(limit) => {
-            limit.parse().ok().filter(|limit| (1..=PER_FILE).contains(limit)).ok_or_else(|| {
-                Problem::invalid("limit", &format!("must be a number from 1 to {PER_FILE}"))
-            })?
-        }
-    };
+    let limit = limit(view)?;
+    if parts::chosen(&view.params, "kind", &KINDS)? == Some(Kind::Other) {
+        return others::page(view, &filter, limit).await;
+    }
     let mut rows = view.ask(view.reader().log(&filter, limit + 1)).await?;
+    let older = older(&mut rows, limit, |row| (row.started_at, row.id));
+    let described: Vec<_> = rows.iter().map(row_json).collect();
+    let listed = table_of(view, &rows);
+    let json = json!({ "requests": described, "older": older });
+    Ok(shown(view, &filter, &listed, older.as_deref(), json, table(&rows)))
+}
+
+fn limit(view: &View<'_>) -> Result<u32, Problem> {
+    let Some(limit) = view.params.get("limit") else { return Ok(PER_PAGE) };
+    limit
+        .parse()
+        .ok()
+        .filter(|limit| (1..=PER_FILE).contains(limit))
+        .ok_or_else(|| Problem::invalid("limit", &format!("must be a number from 1 to {PER_FILE}")))
+}
+
+/// Cuts off what was read only to see whether there is more, and tells where that begins.
+pub(super) fn older<T>(
+    rows: &mut Vec<T>,
+    limit: u32,
+    place: impl Fn(&T) -> (Timestamp, Uuid),
+) -> Option<String> {
     let has_more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let older = rows.last().filter(|_| has_more).map(cursor);
+    let (at, id) = rows.last().filter(|_| has_more).map(place)?;
+    Some(format!("{}_{}", at.as_microsecond(), id.simple()))
+}
+
+/// The page around a list of requests.
+pub(super) fn shown(
+    view: &View<'_>,
+    filter: &LogFilter,
+    listed: &Markup,
+    older: Option<&str>,
+    json: Value,
+    table: Table,
+) -> Page {
     let is_live = filter.before.is_none();
+    let to =
+        |before: &str| format!("{}{}", Tab::Log.path(), view.params.with(&[("before", before)]));
     let body = html! {
         (filters(view))
-        div.live data-live=[is_live.then_some("5")] {
-            (table_of(view, &rows))
-        }
+        div.live data-live=[is_live.then_some("5")] { (listed) }
         nav.pager aria-label="Parts of the log" {
-            @if !is_live {
-                a.button.quiet href={ (Tab::Log.path()) (view.params.with(&[("before", "")])) } {
-                    "Newest"
-                }
-            }
-            @if let Some(older) = &older {
-                a.button.quiet rel="next"
-                    href={ (Tab::Log.path()) (view.params.with(&[("before", older)])) } { "Older" }
-            }
+            @if !is_live { a.button.quiet href=(to("")) { "Newest" } }
+            @if let Some(older) = older { a.button.quiet rel="next" href=(to(older)) { "Older" } }
         }
         (parts::downloads(view, "/dashboard/log", true))
     };
-    let described: Vec<_> = rows.iter().map(row_json).collect();
-    Ok(Page {
-        name: "log",
-        tab: Tab::Log,
-        title: "Log".to_owned(),
-        body,
-        json: json!({ "requests": described, "older": older }),
-        table: Some(table(&rows)),
-    })
+    Page { name: "log", tab: Tab::Log, title: "Log".to_owned(), body, json, table: Some(table) }
 }
 
 fn filter(view: &View<'_>) -> Result<LogFilter, Problem> {
@@ -93,11 +117,7 @@ fn filter(view: &View<'_>) -> Result<LogFilter, Problem> {
     })
 }
 
-/// A place in the log: what comes after it is older.
-fn cursor(row: &UsageRow) -> String {
-    format!("{}_{}", row.started_at.as_microsecond(), row.id.simple())
-}
-
+/// A place in the log, as [`older`] tells it.
 fn read_cursor(text: &str) -> Result<(Timestamp, Uuid), Problem> {
     let read = || {
         let (micros, id) = text.split_once('_')?;
@@ -120,12 +140,14 @@ fn filters(view: &View<'_>) -> Markup {
         ("4xx", "client error (4xx)"),
         ("5xx", "server error (5xx)"),
     ];
+    let kinds = [("inference", "for inference"), ("other", "all others, and refusals")];
     html! {
         form.filters method="get" action=(Tab::Log.path()) role="search" aria-label="Filters" {
             @if view.is_admin { (parts::user_field(params)) }
             (parts::text_field(params, "model", "Model", &models))
             (parts::text_field(params, "cluster", "Cluster", &clusters))
             (parts::select_field(params, "status", "Status", &statuses))
+            (parts::select_field(params, "kind", "Requests", &kinds))
             (parts::select_field(params, "route", "Route", &routes))
             (parts::select_field(params, "range", "In the last", &ranges))
             (parts::text_field(params, "request_id", "Request id", &[]))

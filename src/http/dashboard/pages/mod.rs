@@ -5,6 +5,7 @@ mod entry;
 mod health;
 mod log;
 mod models;
+mod others;
 mod overview;
 mod parts;
 mod series;
