@@ -31,8 +31,8 @@ PAGES = (
     + ["log?kind=other", "batches", "health", "?from=2020-01-01T00:00&until=2020-02-01T00:00"]
 )
 # These are looked at in all detail; the others only differ in their figures.
-SHOWN = {"?range=24h", "?range=1y", "series?range=7d", "models?range=30d", "users?range=30d", "log", "batches",
-         "health", "?from=2020-01-01T00:00&until=2020-02-01T00:00"}
+SHOWN = {"?range=24h", "?range=1y", "series?range=7d", "models?range=30d", "users?range=30d", "log",
+         "log?kind=other", "batches", "health", "?from=2020-01-01T00:00&until=2020-02-01T00:00"}
 
 FOCUS = """() => {
     const e = document.activeElement;
