@@ -9,7 +9,8 @@
 //! - floor 2: [`backends`], [`catalog`], [`limits`]
 //! - floor 1: [`store`], [`cache`], [`globus`], [`outbound`], [`disk`], [`telemetry`],
 //!   [`workers`]
-//! - floor 0: [`config`], which may use [`domain`]; `domain` and [`python`] use nothing of ours
+//! - floor 0: [`config`], which may use [`domain`]; `domain`, [`python`] and [`spreadsheet`] use
+//!   nothing of ours
 
 pub mod auth;
 pub mod backends;
@@ -26,6 +27,7 @@ pub mod limits;
 pub mod ops;
 pub mod outbound;
 pub mod python;
+pub mod spreadsheet;
 pub mod store;
 pub mod telemetry;
 pub mod workers;

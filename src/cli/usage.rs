@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::{Context, Failure, Outcome, Output, table::Table};
 use crate::{
     domain::report::{Days, Grouping, UsageSum},
-    ops::{database, usage::csv},
+    ops::database,
+    spreadsheet,
 };
 
 /// Arguments of `usage`.
@@ -101,6 +102,34 @@ impl UsageArgs {
         }
         Ok(Outcome::Done)
     }
+}
+
+fn csv(by: Grouping, sums: &[UsageSum]) -> Result<Vec<u8>, csv::Error> {
+    let headings = [
+        by.name(),
+        "users",
+        "requests",
+        "succeeded",
+        "client_errors",
+        "server_errors",
+        "prompt_tokens",
+        "completion_tokens",
+        "duration_us",
+    ];
+    let rows = sums.iter().map(|sum| {
+        let numbers = [
+            sum.users,
+            sum.requests,
+            sum.succeeded,
+            sum.client_errors,
+            sum.server_errors,
+            sum.prompt_tokens,
+            sum.completion_tokens,
+            sum.duration_us,
+        ];
+        std::iter::once(sum.name.clone()).chain(numbers.map(|number| number.to_string()))
+    });
+    spreadsheet::csv(&headings, rows)
 }
 
 fn document(by: Grouping, days: Days, sums: &[UsageSum], total: &UsageSum) -> Value {

@@ -17,4 +17,3 @@ pub mod rolling;
 pub mod serve;
 pub mod shell;
 pub mod trial;
-pub mod usage;

@@ -265,7 +265,7 @@ async fn page(
     let mut response = match asked.format {
         Format::Html => respond::html(http::StatusCode::OK, layout::page(&view, &page)),
         Format::Json => respond::json(&page.json),
-        Format::Csv => respond::csv(page.name, page.table.as_ref().ok_or(Problem::NotFound)?),
+        Format::Csv => respond::csv(page.name, page.table.ok_or(Problem::NotFound)?)?,
     };
     if let Some(renewed) = session.filter(|_| !asked.headers.contains_key(REFRESH)) {
         renew(dashboard, asked, &renewed, &mut response);

@@ -37,15 +37,19 @@ pub(super) fn json(value: &Value) -> Response {
 }
 
 /// A table for spreadsheets.
-pub(super) fn csv(name: &str, table: &Table) -> Response {
-    let mut response = Response::new(table.csv().into());
+pub(super) fn csv(name: &str, table: Table) -> Result<Response, Problem> {
+    let table = table.csv().map_err(|error| {
+        tracing::error!(%error, "a table of the dashboard could not be written");
+        Problem::Internal
+    })?;
+    let mut response = Response::new(table.into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
     let disposition = format!("attachment; filename=\"figw-{name}.csv\"");
     if let Ok(disposition) = HeaderValue::from_str(&disposition) {
         headers.insert(header::CONTENT_DISPOSITION, disposition);
     }
-    response
+    Ok(response)
 }
 
 /// On to another page; by GET, whatever this request was.

@@ -198,7 +198,8 @@ mod tests {
             let key = key(name, &[("endpoint", endpoint)]);
             metrics::Recorder::register_counter(&recorder, &key, &METADATA).increment(1);
         };
-        (count("gone"), count("stays"));
+        count("gone");
+        count("stays");
         recorder.retain(|key| key.labels().all(|label| label.value() == "stays"));
         let text = recorder.render(&[]);
         assert!(!text.contains("gone") && text.contains("stays"), "{text}");
