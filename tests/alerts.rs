@@ -207,6 +207,55 @@ fn who_could_not_be_told_is_told_by_the_next_run() {
 }
 
 #[test]
+fn a_disk_that_takes_nothing_keeps_nobody_from_being_told() {
+    let place = Place::new();
+    let directory = place.0.path("");
+    let mails = MailServer::start(&directory, false);
+    // What the rename of the new file cannot replace; it appears once the state has been read.
+    let in_the_way = place.0.path("state/alerts.json");
+    let block = in_the_way.clone();
+    let webhook = SmallServer::start(move |_| {
+        fs::create_dir_all(&block).unwrap();
+        Reply::json(200, &json!({}))
+    });
+    place.configure(&format!(
+        "  webhook: {{url: \"{}{HOOK}\", format: json}}\n  smtp: {{url: \"smtp://127.0.0.1:{}\", \
+         from: figw@example.org, to: [ops@example.org]}}\n",
+        webhook.url(),
+        mails.port
+    ));
+    place.database(false);
+    let said = place.health(&[]);
+    assert_eq!(said.status, Some(2), "{said:?}");
+    assert!(said.stdout.contains("\ntold: webhook, mail\n"), "{said:?}");
+    assert!(!said.stdout.contains("NOT told"), "{said:?}");
+    assert!(said.stdout.contains("\nNOT remembered, the next run may tell"), "{said:?}");
+    assert!(said.stdout.contains("alerts.json"), "{said:?}");
+    assert_eq!(mails.mails().len(), 1);
+}
+
+#[test]
+fn each_gateway_is_told_of_for_itself() {
+    let (place, receiver) = (Place::new(), Receiver::start());
+    place.configure(&format!("  webhook: {{url: \"{}\", format: json}}\n", receiver.url()));
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    let well = SmallServer::start(|_| Reply::json(200, &json!({"status": "ready", "checks": []})));
+    let look = |url: &str| {
+        let arguments = ["health", "--only", "gateway", "--notify", "--url", url];
+        place.0.figw(&arguments).status
+    };
+    for round in 0..2 {
+        assert_eq!(look(&dead), Some(2));
+        assert_eq!(look(well.url()), Some(0));
+        let told = receiver.taken();
+        assert_eq!(told.len(), usize::from(round == 0), "{told:?}");
+        for told in told {
+            assert_eq!(told["instance"], dead.trim_start_matches("http://"), "{told:?}");
+        }
+    }
+}
+
+#[test]
 fn two_runs_at_once_tell_once() {
     let (place, receiver) = (Place::new(), Receiver::start());
     place.configure(&format!("  webhook: {{url: \"{}\"}}\n", receiver.url()));

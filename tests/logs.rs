@@ -24,12 +24,16 @@ use support::{
     client::Caller,
     fake::Fake,
     gateway::{ADMIN_TOKEN, BACKEND_KEY, CLUSTER, FRAMEWORK, Gateway, Plan},
-    globus::{APPLICATION_SECRET, COMPUTE_CLIENT_SECRET, STREAMING_SECRET},
-    observed::{Observed, REDIS_PASSWORD},
+    globus::{
+        APPLICATION_SECRET, COMPUTE_CLIENT_SECRET, FakeGlobus, Function, Outcome, STREAMING_SECRET,
+        model_refusal,
+    },
+    observed::{COMPUTE_ENDPOINT, Observed, REDIS_PASSWORD},
     requests::{chat, streamed_chat},
     small_server::{Reply, SmallServer},
 };
 use tokio::{task::JoinSet, time::sleep};
+use uuid::{Uuid, uuid};
 
 const CHAT: &str = "chat/completions";
 const MODEL: &str = "fake-model";
@@ -348,6 +352,33 @@ fn quoting_entries(server: &SmallServer) -> Vec<Value> {
     QUOTING.iter().map(entry).collect()
 }
 
+/// A model on a cluster that fails in the words of what it was asked.
+const QUOTING_REMOTE: &str = "remote-quotes";
+const QUOTING_FUNCTION: Uuid = uuid!("00000000-0000-4000-8000-000000000612");
+
+/// Fails as the caller's `user` says.
+fn quoting_function() -> Function {
+    Function::new(|argument| {
+        let asked = format!("{ANSWER} {argument}");
+        if asked.contains("refuse-it") {
+            model_refusal(422, &asked)
+        } else if asked.contains("break-it") {
+            model_refusal(500, &asked)
+        } else {
+            Outcome::Raises(format!("KeyError: {asked}"))
+        }
+    })
+}
+
+async fn provoke_function(observed: &Observed, caller: &Caller) {
+    observed.globus.function(QUOTING_FUNCTION, quoting_function());
+    for (how, status) in [("refuse-it", 422), ("break-it", 502), ("raise-it", 502)] {
+        let mut chat = with_prompt(QUOTING_REMOTE);
+        chat["user"] = how.into();
+        assert_eq!(caller.ask(CHAT, &chat).await.status, status, "{how}");
+    }
+}
+
 fn with_prompt(model: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": format!("say {PROMPT}")}]})
 }
@@ -361,6 +392,7 @@ async fn provoke(observed: &Observed) {
         caller.ask(CHAT, &streamed).await;
     }
     caller.ask(CHAT, &with_prompt("remote")).await.ok();
+    provoke_function(observed, &caller).await;
     let mut invalid = with_prompt(MODEL);
     invalid["temperature"] = PROMPT.into();
     caller.ask(CHAT, &invalid).await;
@@ -388,7 +420,14 @@ async fn holds_no_secret(format: &str, to_file: bool) {
     settings.push(("logging.max_bytes", "1GiB"));
     settings.push(("logging.prompts", "full"));
     let variables = [("RUST_LOG", "trace")];
-    let mut observed = Observed::start_with(&settings, quoting_entries(&server), &variables);
+    let mut entries = quoting_entries(&server);
+    entries.push(FakeGlobus::endpoint_entry(
+        "sophia",
+        QUOTING_REMOTE,
+        COMPUTE_ENDPOINT,
+        QUOTING_FUNCTION,
+    ));
+    let mut observed = Observed::start_with(&settings, entries, &variables);
     provoke(&observed).await;
     observed.gateway.terminate();
     assert!(observed.gateway.wait_for_exit(Duration::from_secs(30)).success());

@@ -17,10 +17,27 @@ pub use body::CallBody;
 /// Any error of a transport, with its cause.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A failure in the middle of an answer, in words that are meant for the caller.
+/// A failure in the middle of an answer that the caller is told of. As an error it is without the
+/// model's words, which may quote the prompt and so stand in no log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Told(pub String);
+#[error("{what}")]
+pub struct Told {
+    /// What happened, in words of figw.
+    pub what: String,
+    /// What the model's server says of it.
+    pub words: Option<String>,
+}
+
+impl Told {
+    /// All that the caller is told.
+    #[must_use]
+    pub fn to_caller(&self) -> String {
+        match &self.words {
+            Some(words) => format!("{}: {words}", self.what),
+            None => self.what.clone(),
+        }
+    }
+}
 
 /// An answer's body as it arrives.
 pub type AnswerBody = BoxBody<Bytes, BoxError>;

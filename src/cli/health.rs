@@ -101,32 +101,51 @@ impl HealthArgs {
         if !self.notify {
             return Checked::only(report);
         }
-        let instance = match self.url.as_ref().and_then(Url::host_str) {
-            Some(host) => host.to_owned(),
-            None => instance_name(config),
-        };
+        let instance = self.url.as_ref().map_or_else(|| instance_name(config), name_of);
         match alert::notify(config, &instance, &report).await {
             Ok(notified) => Checked { report, notified: Some(notified) },
             Err(error) => {
                 let reason = format!("{error:#}");
-                Checked {
-                    report,
-                    notified: Some(Notified { sent: Vec::new(), failed: vec![reason] }),
-                }
+                let notified = Notified { failed: vec![reason], ..Notified::default() };
+                Checked { report, notified: Some(notified) }
             }
         }
     }
 
     async fn examine(&self, config: &Config) -> Report {
+        if !self.wait {
+            return self.look(config, Duration::MAX).await;
+        }
         let since = Instant::now();
+        let left = || self.timeout.saturating_sub(since.elapsed());
+        let mut last = None;
         loop {
-            let subject = Subject::new(config.clone(), self.url.clone());
-            let report = health::examine(&subject, &self.only, self.deep).await;
-            if !self.wait || report.is_usable() || since.elapsed() >= self.timeout {
+            let report = self.look(config, left()).await;
+            if left().is_zero() {
+                // A look that was cut short says less than a whole one.
+                return last.unwrap_or(report);
+            }
+            if report.is_usable() {
                 return report;
             }
-            tokio::time::sleep(PAUSE.min(self.timeout.saturating_sub(since.elapsed()))).await;
+            last = Some(report);
+            tokio::time::sleep(PAUSE.min(left())).await;
         }
+    }
+
+    /// Looks once, for at most as long as `patience`.
+    async fn look(&self, config: &Config, patience: Duration) -> Report {
+        let subject = Subject::new(config.clone(), self.url.clone());
+        health::examine(&subject, &self.only, self.deep, patience).await
+    }
+}
+
+/// What people call the gateway at `url`, and no other one: never with a password.
+fn name_of(url: &Url) -> String {
+    let (host, path) = (url.host_str().unwrap_or_default(), url.path().trim_end_matches('/'));
+    match url.port_or_known_default() {
+        Some(port) => format!("{host}:{port}{path}"),
+        None => format!("{host}{path}"),
     }
 }
 
@@ -144,9 +163,13 @@ impl Checked {
         Self { report, notified: None }
     }
 
-    /// The report's, but never OK when somebody should have been told and was not.
+    /// The report's, but never OK when somebody should have been told and was not, or is told again
+    /// and again.
     fn state(&self) -> State {
-        let was_told = self.notified.as_ref().is_none_or(|notified| notified.failed.is_empty());
+        let was_told = self
+            .notified
+            .as_ref()
+            .is_none_or(|notified| notified.failed.is_empty() && notified.forgotten.is_none());
         if was_told { self.report.state } else { self.report.state.max(State::Warning) }
     }
 }
@@ -154,13 +177,42 @@ impl Checked {
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.report.fmt(f)?;
-        let Some(Notified { sent, failed }) = &self.notified else { return Ok(()) };
+        let Some(Notified { sent, failed, forgotten }) = &self.notified else { return Ok(()) };
         if !sent.is_empty() {
             write!(f, "\ntold: {}", sent.join(", "))?;
         }
         if !failed.is_empty() {
             write!(f, "\nNOT told, the next run tries again: {}", failed.join("; "))?;
         }
+        if let Some(reason) = forgotten {
+            write!(f, "\nNOT remembered, the next run may tell the same again: {reason}")?;
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_gateway_has_a_name_of_its_own_without_a_password() {
+        let name = |url: &str| name_of(&Url::parse(url).unwrap());
+        assert_eq!(name("https://gw.example.org/"), "gw.example.org:443");
+        assert_eq!(name("http://user:secret@gw:8000/a/"), "gw:8000/a");
+        assert_eq!(name("http://[::1]:8000"), "[::1]:8000");
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_its_time_whatever_hangs() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}", silent.local_addr().unwrap())).unwrap();
+        let timeout = Duration::from_millis(300);
+        let (deep, only, notify) = (false, Vec::new(), false);
+        let args = HealthArgs { url: Some(url), deep, only, notify, wait: true, timeout };
+        let since = Instant::now();
+        let report = args.examine(&Config::default()).await;
+        assert_eq!(report.state, State::Unknown, "{report}");
+        assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
     }
 }

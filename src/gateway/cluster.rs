@@ -92,15 +92,16 @@ fn blame(error: &Unanswered) -> Blame {
 fn of_model(served: &Served, error: &ModelError) -> Refusal {
     let (slug, status, text) = (&served.endpoint.slug, error.status, &error.text);
     if !status.is_client_error() {
-        tracing::warn!(endpoint = slug, status = status.as_u16(), text, "the model failed");
+        // Its words may quote the prompt.
+        let (status, length) = (status.as_u16(), text.len());
+        tracing::warn!(endpoint = slug, status, length, "the model failed");
         return Refusal::bad_gateway(format!(
-            "The model behind endpoint {slug} failed with status {}.",
-            status.as_u16()
+            "The model behind endpoint {slug} failed with status {status}."
         ));
     }
     let said = if text.is_empty() { ".".to_owned() } else { format!(": {text}") };
     let message = format!("The model behind endpoint {slug} refused the request{said}");
-    Refusal::new(status, "model_refused", message)
+    Refusal::new(status, "model_refused", message).quoting()
 }
 
 fn refusal(served: &Served, error: Unanswered) -> Refusal {

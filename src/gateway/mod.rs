@@ -331,11 +331,8 @@ impl Gateway {
         model: Option<&str>,
         refusal: &Refusal,
     ) {
-        let message = refusal.message.as_str();
-        let is_quoting = refusal.status == StatusCode::BAD_REQUEST;
-        let told = if is_quoting { refusal.code } else { Some(message) };
-        head.log(refusal.status, Some(caller), model, told);
-        self.write_access(head, caller, refusal.status, model, Some(message));
+        head.log(refusal.status, Some(caller), model, Some(refusal.for_log()));
+        self.write_access(head, caller, refusal.status, model, Some(&refusal.message));
     }
 
     fn open_record(&self, request: &Inference, scan: &Scan<'_>, line: &Line) -> Record {

@@ -249,12 +249,22 @@ impl Record {
     #[must_use]
     pub fn refuse(mut self, refusal: Refusal) -> Refusal {
         self.replied(refusal.status);
-        self.close(Some(refusal.message.clone()));
+        self.close_quoting(refusal.for_log(), refusal.message.clone());
         refusal
     }
 
     /// Closes the account; a second call does nothing.
     pub fn close(&mut self, error: Option<String>) {
+        self.end(error, None);
+    }
+
+    /// The same for an error in words of the caller or of a back end, which only the row may hold.
+    pub fn close_quoting(&mut self, logged: &str, error: String) {
+        self.end(Some(logged.to_owned()), Some(error));
+    }
+
+    /// `error` goes everywhere, or where `stored` is given, everywhere but into the row.
+    fn end(&mut self, error: Option<String>, stored: Option<String>) {
         let (Some(mut row), Some(books)) = (self.row.take(), self.books.take()) else { return };
         row.duration_us = micros_since(self.started);
         row.error = error;
@@ -280,6 +290,7 @@ impl Record {
         if let Some(head) = books.head {
             head.log_inference(&row);
         }
+        row.error = stored.or(row.error);
         books.sink.record_usage(row);
     }
 

@@ -24,6 +24,8 @@ pub struct Refusal {
     pub class: Option<&'static str>,
     /// How far the caller's limits are used up.
     pub allowance: Box<Allowance>,
+    /// Whether the message may hold words of the caller or of a back end, which go into no log.
+    pub is_quoting: bool,
 }
 
 impl Refusal {
@@ -31,8 +33,10 @@ impl Refusal {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         let code = Some(code);
         let (param, retry_after, class) = (None, None, None);
-        let allowance = Box::default();
-        Self { status, message: message.into(), param, code, retry_after, class, allowance }
+        let (allowance, message) = (Box::default(), message.into());
+        // What is wrong with a request is said in its own words.
+        let is_quoting = status == StatusCode::BAD_REQUEST;
+        Self { status, message, param, code, retry_after, class, allowance, is_quoting }
     }
 
     /// 401: no credentials, or none that are known.
@@ -88,6 +92,22 @@ impl Refusal {
     pub const fn of_class(mut self, class: &'static str) -> Self {
         self.class = Some(class);
         self
+    }
+
+    /// Says that the message holds words of the caller or of a back end.
+    #[must_use]
+    pub const fn quoting(mut self) -> Self {
+        self.is_quoting = true;
+        self
+    }
+
+    /// What of it may stand in a log: its message, or a word for it.
+    #[must_use]
+    pub fn for_log(&self) -> &str {
+        if self.is_quoting {
+            return self.code.unwrap_or_else(|| self.openai_type());
+        }
+        &self.message
     }
 
     /// The error's class in OpenAI's words.
@@ -161,6 +181,7 @@ impl From<Invalid> for Refusal {
             retry_after: None,
             class: None,
             allowance: Box::default(),
+            is_quoting: true,
         }
     }
 }

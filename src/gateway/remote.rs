@@ -17,11 +17,11 @@ const SERVICE_RETRY: Duration = Duration::from_secs(10);
 /// Characters of a function's own words that are passed on.
 const LONGEST_REASON: usize = 300;
 
-/// The same in the log, where a whole traceback is of use.
+/// Characters of what Globus Compute says that go into the log.
 const LONGEST_IN_LOG: usize = 4_000;
 
-/// Logs `error` for the operator and puts it into words for callers. `what` begins the sentences,
-/// such as `Endpoint x`.
+/// Logs `error` for the operator, without a function's words, and puts it into words for callers.
+/// `what` begins the sentences, such as `Endpoint x`.
 pub(super) fn refusal(what: &str, error: &ComputeError) -> Refusal {
     let reason: String = error.to_string().chars().take(LONGEST_IN_LOG).collect();
     match error {
@@ -82,7 +82,7 @@ pub(super) fn told(what: &str, error: &ComputeError) -> Refusal {
         )),
         ComputeError::Failed(_) => Refusal::bad_gateway(format!(
             "{what} is not available: its function failed on the cluster; the gateway's operator can \
-             see why in the log."
+             see in the log with which exception."
         )),
         ComputeError::Unreadable(_) => {
             Refusal::bad_gateway(format!("{what} gave an answer that cannot be read."))

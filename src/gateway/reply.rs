@@ -163,6 +163,7 @@ fn acceptable(answer: &Answer, stream: bool) -> Result<(), Miss> {
         Some(found) => Err(Refusal::bad_gateway(format!(
             "The back end answered with '{found}' instead of {expected}."
         ))
+        .quoting()
         .failed()),
         None => Err(Refusal::bad_gateway(format!(
             "The back end did not say that its answer is {expected}."

@@ -2,8 +2,9 @@
 //! answers come from what background tasks have noted, so they never hang with what they tell of.
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -53,6 +54,8 @@ pub struct Readiness {
     epoch: Instant,
     /// From when on requests are refused, in milliseconds since `epoch`.
     refusing_from: AtomicU64,
+    /// How each check was when somebody last asked, and since when.
+    last_seen: Mutex<HashMap<&'static str, (State, Timestamp)>>,
 }
 
 /// What can only be found out by looking, which `/ready` itself never does.
@@ -132,6 +135,7 @@ impl Readiness {
             grace: Duration::ZERO,
             epoch: Instant::now(),
             refusing_from: AtomicU64::new(NEVER),
+            last_seen: Mutex::default(),
         }
     }
 
@@ -232,7 +236,24 @@ impl Readiness {
         let cache = self.cache.as_ref().map(|cache| self.check("cache", cache.trouble()));
         let logins = self.logins.as_ref().map(|logins| self.check("globus", logins.trouble()));
         checks.extend(replicas.into_iter().chain(cache).chain(logins));
+        self.remember(&mut checks);
         checks
+    }
+
+    /// What is well again is so since that was first seen.
+    fn remember(&self, checks: &mut [Check]) {
+        let now = Timestamp::now();
+        let mut last_seen = self.last_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for check in checks {
+            let (state, since) = last_seen.entry(check.name).or_insert((check.state, check.since));
+            if check.state != State::Ok {
+                *since = check.since;
+            } else if *state != State::Ok {
+                *since = now;
+            }
+            *state = check.state;
+            check.since = *since;
+        }
     }
 
     fn ok(&self, name: &'static str) -> Check {

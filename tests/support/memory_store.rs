@@ -316,8 +316,8 @@ impl UpkeepStore for MemoryStore {
         self.reach().map(drop)
     }
 
-    async fn roll_up(&self) -> Result<u64, StoreError> {
-        self.reach().map(|_| 0)
+    async fn roll_up(&self) -> Result<Option<u64>, StoreError> {
+        self.reach().map(|_| Some(0))
     }
 
     async fn delete_old(&self, _: Aging, _: Span, _: u32) -> Result<Deleted, StoreError> {

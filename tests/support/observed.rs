@@ -27,7 +27,8 @@ const NARROW: &str = "narrow";
 const BROKEN: &str = "fault-status-500";
 /// The model on a cluster of Globus Compute.
 const REMOTE: &str = "remote";
-const COMPUTE_ENDPOINT: Uuid = uuid!("00000000-0000-4000-8000-000000000511");
+/// The compute endpoint of that cluster.
+pub const COMPUTE_ENDPOINT: Uuid = uuid!("00000000-0000-4000-8000-000000000511");
 /// What Redis wants to hear.
 pub const REDIS_PASSWORD: &str = "the-redis-password";
 const FUNCTION: Uuid = uuid!("00000000-0000-4000-8000-000000000611");

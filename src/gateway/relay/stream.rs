@@ -169,19 +169,25 @@ impl EventRelay {
 
     /// The back end has failed in the middle of its answer.
     fn fail(&mut self, why: &str) {
+        self.fail_quoting(why, why);
+    }
+
+    /// The same where the caller is told more than may be logged.
+    fn fail_quoting(&mut self, logged: &str, told: &str) {
         self.record.endpoint_failed(Fault::Failed);
-        self.break_off(why);
+        self.break_off(logged, told);
     }
 
     /// Ends the stream with an error event; what is unfinished is left out.
-    fn break_off(&mut self, why: &str) {
-        let refusal = Refusal::bad_gateway(why);
+    fn break_off(&mut self, logged: &str, told: &str) {
+        let refusal = Refusal::bad_gateway(told);
         let event = match self.route {
             Route::Messages => format!("event: error\ndata: {}\n\n", refusal.anthropic_json()),
             _ => format!("data: {}\n\n", refusal.openai_json()),
         };
         self.send(event.into());
-        self.end(Some(why.to_owned()));
+        self.body = None;
+        self.record.close_quoting(logged, told.to_owned());
     }
 
     fn end(&mut self, error: Option<String>) {
@@ -214,7 +220,8 @@ impl EventRelay {
 
     fn fail_slow(&mut self) {
         if self.record.started().elapsed() >= self.budgets.total {
-            self.break_off("the answer took longer than a request may take");
+            let why = "the answer took longer than a request may take";
+            self.break_off(why, why);
         } else {
             self.fail("the back end went silent in the middle of its answer");
         }
@@ -241,8 +248,10 @@ impl Stream for EventRelay {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     tracing::warn!(error = reason(&*error), "a stream broke");
-                    let told = error.downcast_ref::<Told>().map(|told| told.0.as_str());
-                    self.fail(told.unwrap_or("the back end's stream broke"));
+                    match error.downcast_ref::<Told>() {
+                        Some(told) => self.fail_quoting(&told.what, &told.to_caller()),
+                        None => self.fail("the back end's stream broke"),
+                    }
                 }
                 Poll::Ready(None) => self.finish(),
                 Poll::Pending => {

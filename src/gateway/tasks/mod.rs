@@ -214,7 +214,8 @@ fn known(outcome: TaskOutcome) -> Result<Known, Refusal> {
             StatusCode::BAD_GATEWAY,
             "task_failed",
             format!("The task failed: {reason}"),
-        )),
+        )
+        .quoting()),
     }
 }
 

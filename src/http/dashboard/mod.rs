@@ -251,6 +251,10 @@ async fn page(
             Err(_) => return Ok(respond::redirect(&login::address(asked))),
         },
     };
+    if let Err(refusal) = app.gateway.count_request(&caller).await {
+        let wait = refusal.retry_after.unwrap_or(Duration::from_secs(1));
+        return Err(Problem::OverLimit(refusal.message, wait));
+    }
     let form_token = session.as_ref().map(|session| dashboard.seal.form_token(&session.id));
     let view = View {
         app,
@@ -259,6 +263,7 @@ async fn page(
         caller,
         form_token,
         params: Params::parse(&asked.query),
+        format: asked.format,
         now: Timestamp::now(),
     };
     let page = pages::make(&view, &asked.path).await?;

@@ -19,6 +19,8 @@ pub(super) enum Problem {
     Form,
     /// Too many attempts.
     TooOften(Duration),
+    /// The user's limit on requests.
+    OverLimit(String, Duration),
     /// Too many pages are being made.
     Busy,
     /// The database would take too long.
@@ -41,7 +43,7 @@ impl Problem {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden | Self::Form => StatusCode::FORBIDDEN,
-            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooOften(_) | Self::OverLimit(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy | Self::TooSlow | Self::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -55,6 +57,7 @@ impl Problem {
             Self::Forbidden => "This page is for operators",
             Self::Form => "This form is too old",
             Self::TooOften(_) => "Too many attempts",
+            Self::OverLimit(..) => "Too many requests",
             Self::Busy => "Too many pages at once",
             Self::TooSlow => "This takes too long",
             Self::Unavailable(..) => "Not available at present",
@@ -81,7 +84,7 @@ impl Problem {
             Self::TooSlow => "The database did not find it within a few seconds. Choose a shorter \
                  range of time, or other filters."
                 .to_owned(),
-            Self::Unavailable(what, _) => what.clone(),
+            Self::OverLimit(what, _) | Self::Unavailable(what, _) => what.clone(),
             Self::Internal => "It has been logged under this answer's request id.".to_owned(),
         }
     }
@@ -89,7 +92,9 @@ impl Problem {
     /// When trying again may help.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooOften(wait) | Self::Unavailable(_, wait) => Some(*wait),
+            Self::TooOften(wait) | Self::OverLimit(_, wait) | Self::Unavailable(_, wait) => {
+                Some(*wait)
+            }
             Self::Busy => Some(Duration::from_secs(2)),
             _ => None,
         }
@@ -103,6 +108,7 @@ impl Problem {
             Self::Forbidden => "not_allowed",
             Self::Form => "invalid_form",
             Self::TooOften(_) => "too_many_attempts",
+            Self::OverLimit(..) => "rate_limit_exceeded",
             Self::Busy => "busy",
             Self::TooSlow => "too_slow",
             Self::Unavailable(..) => "unavailable",

@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 use jiff::Timestamp;
 use tokio::time::timeout;
 
-use super::{Dashboard, LONGEST_WAIT, params::Params, problem::Problem};
+use super::{Dashboard, LONGEST_WAIT, params::Params, problem::Problem, respond::Format};
 use crate::{
     domain::Caller,
     http::App,
@@ -22,6 +22,8 @@ pub(super) struct View<'a> {
     /// For the forms on the page; none for programs, which see none.
     pub(super) form_token: Option<String>,
     pub(super) params: Params,
+    /// As what the page is wanted.
+    pub(super) format: Format,
     pub(super) now: Timestamp,
 }
 

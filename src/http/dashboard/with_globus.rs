@@ -87,6 +87,12 @@ pub(super) async fn end(
     let mut response = match came_back {
         Ok(response) => response,
         Err(Failed::Problem(problem)) => return Err(problem),
+        // Nothing was guessed; else any page in a browser could shut its whole network out.
+        Err(Failed::NotBegun) => {
+            let text = "This login was not begun in this browser, or too long ago. Try again.";
+            let note = Some(Note::Refused(text));
+            login::show(dashboard, asked, super::ROOT, note, StatusCode::FORBIDDEN)?
+        }
         Err(Failed::Refused(text, wanted)) => {
             dashboard.attempts.failed(asked.head.client);
             tracing::info!(client = %asked.head.client, "a login with Globus was refused: {text}");
@@ -101,6 +107,8 @@ pub(super) async fn end(
 
 enum Failed {
     Problem(Problem),
+    /// No login was begun in this browser.
+    NotBegun,
     /// Why, and where the person wanted to go.
     Refused(String, String),
 }
@@ -160,8 +168,5 @@ fn pending(dashboard: &Dashboard, asked: &Asked, state: &str) -> Result<Pending,
     pending
         .filter(Pending::is_current)
         .filter(|pending| pending.state.as_bytes().ct_eq(state.as_bytes()).into())
-        .ok_or_else(|| {
-            let text = "This login was not begun in this browser, or too long ago. Try again.";
-            Failed::Refused(text.to_owned(), super::ROOT.to_owned())
-        })
+        .ok_or(Failed::NotBegun)
 }

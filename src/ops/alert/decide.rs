@@ -55,10 +55,15 @@ pub(super) fn decide(
         let before = told.get(line.name).copied();
         let Some(kind) = kind(alerts, before, line.finding.state, now) else { continue };
         changes.push(Change { kind, before: before.map(|told| told.state), line: line.clone() });
+        let state = match (kind, before) {
+            // What is UNKNOWN by now may be as bad as it was told.
+            (Kind::Reminder, Some(told)) => told.state,
+            _ => line.finding.state,
+        };
         if kind == Kind::Recovered {
             after.remove(line.name);
         } else {
-            after.insert(line.name.to_owned(), Told { state: line.finding.state, at: now });
+            after.insert(line.name.to_owned(), Told { state, at: now });
         }
     }
     (changes, after)
@@ -69,7 +74,12 @@ fn kind(alerts: &Alerts, told: Option<Told>, state: State, now: Timestamp) -> Op
     let Some(told) = told else { return is_told_of.then_some(Kind::Worse) };
     let age = now.duration_since(told.at);
     let within = |limit| age < SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
-    if is_told_of && state == told.state {
+    // What cannot be told is neither better nor over.
+    let is_as_told = match state {
+        State::Unknown => told.state >= state,
+        _ => is_told_of && state == told.state,
+    };
+    if is_as_told {
         let is_due = !alerts.reminder.is_zero() && !within(alerts.reminder);
         return is_due.then_some(Kind::Reminder);
     }
@@ -139,6 +149,21 @@ mod tests {
         let told = heard(&alerts(), &seen);
         assert!(told.len() <= 2 * 120 / 15 + 1, "{told:?}");
         assert_eq!(told[0], (0, Kind::Worse));
+    }
+
+    #[test]
+    fn what_is_unknown_is_neither_better_nor_over() {
+        use State::{Critical, Ok, Unknown, Warning};
+        let critical = Alerts { minimum: Severity::Critical, ..alerts() };
+        let over = [(0, Critical), (30, Unknown), (60, Ok)];
+        for alerts in [&alerts(), &critical] {
+            assert_eq!(heard(alerts, &over), [(0, Kind::Worse), (60, Kind::Recovered)]);
+        }
+        let seen = [(0, Critical), (30, Unknown), (60, Critical), (90, Unknown), (120, Warning)];
+        assert_eq!(heard(&alerts(), &seen), [(0, Kind::Worse), (120, Kind::Better)]);
+        let lasting = [(0, Critical), (240, Unknown), (245, Critical), (300, Warning)];
+        let reminded = [(0, Kind::Worse), (240, Kind::Reminder), (300, Kind::Better)];
+        assert_eq!(heard(&alerts(), &lasting), reminded);
     }
 
     #[test]

@@ -133,7 +133,9 @@ impl Told {
         let word = self.state.word();
         let since = self.since.strftime("%Y-%m-%dT%H:%M:%SZ");
         match (self.kind, self.before) {
-            (Kind::Reminder, _) => format!("is still {word}, since {since}"),
+            (Kind::Reminder, Some(before)) if before == self.state => {
+                format!("is still {word}, since {since}")
+            }
             (_, before) => {
                 let before = before.unwrap_or(State::Ok).word();
                 format!("is {word} since {since}, was {before}")

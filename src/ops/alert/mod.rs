@@ -1,7 +1,8 @@
 //! `figw health --notify`: tells people when the state of a check changes, and reminds them.
 //!
-//! Each way to tell (a *channel*) remembers for itself what it has told, in one file under a lock. What
-//! could not be sent is not remembered, so the next run tells it: nothing else has to be kept.
+//! Each way to tell (a *channel*) remembers for itself what it has told of each instance, in one file
+//! under a lock. What could not be sent is not remembered, so the next run tells it: nothing else has
+//! to be kept.
 
 mod decide;
 mod memory;
@@ -27,17 +28,20 @@ pub struct Notified {
     pub sent: Vec<&'static str>,
     /// Channels that could not be, and why.
     pub failed: Vec<String>,
+    /// Why it cannot be remembered what was told: the next run tells it once more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forgotten: Option<String>,
 }
 
 /// Tells whoever the configuration names what is new in `report` about `instance`.
 ///
 /// # Errors
-/// When it cannot be remembered what was told.
+/// When it cannot be found out what was told before; nobody is told then.
 pub async fn notify(config: &Config, instance: &str, report: &Report) -> anyhow::Result<Notified> {
     let channels = send::channels(&config.alerts);
     let now = Timestamp::now();
     // Two runs at once would both tell the same.
-    let mut memory = Memory::open(&config.server.state_dir, PATIENCE).await?;
+    let mut memory = Memory::open(&config.server.state_dir, instance, PATIENCE).await?;
     memory.see(&report.checks, now);
     let mut notified = Notified::default();
     for channel in channels {
@@ -56,9 +60,10 @@ pub async fn notify(config: &Config, instance: &str, report: &Report) -> anyhow:
             }
             Err(reason) => notified.failed.push(format!("{name}: {reason}")),
         }
-        // What was sent is remembered at once, whatever becomes of the next channel.
-        memory.keep()?;
+        // What was sent is remembered at once, whatever becomes of the next channel; a disk that takes
+        // nothing keeps nobody from being told, and is told of in the end.
+        let _ = memory.keep();
     }
-    memory.keep()?;
+    notified.forgotten = memory.keep().err().map(|error| format!("{error:#}"));
     Ok(notified)
 }

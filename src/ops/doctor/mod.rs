@@ -87,7 +87,7 @@ macro_rules! check {
 /// All checks, in the order of the report.
 const CHECKS: &[Check] = &[
     check!("secrets.outside", PRE, secrets::outside),
-    check!("secrets.permissions", BOTH, secrets::permissions),
+    check!("secrets.permissions", BOTH, async secrets::permissions),
     check!("secrets.strength", PRE, secrets::strength),
     check!("tls.listener", PRE, exposure::listener),
     check!("tls.key", PRE, exposure::key),
@@ -119,7 +119,7 @@ const CHECKS: &[Check] = &[
     check!("redis.memory", BOTH, async database::redis_memory),
     check!("system.user", BOTH, process::user),
     check!("system.files", BOTH, process::open_files),
-    check!("system.state_dir", BOTH, process::state_dir),
+    check!("system.state_dir", BOTH, async process::state_dir),
     check!("system.disk", BOTH, health "disk"),
     check!("system.clock", BOTH, health "clock"),
     check!("monitoring.metrics", BOTH, process::metrics_asked),

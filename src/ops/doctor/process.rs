@@ -1,10 +1,11 @@
 //! The running process, as it tells of itself at `/admin/status`, and its directory.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Finding, Subject};
+use crate::ops::health;
 
 /// Whoever watches asks more often than this.
 const WATCHED: SignedDuration = SignedDuration::from_mins(10);
@@ -14,6 +15,9 @@ const SETTLED: SignedDuration = SignedDuration::from_mins(2);
 
 /// Files for everything but connections.
 const FOR_THE_REST: u64 = 256;
+
+/// How long the file system may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What can only be told while the gateway runs.
 fn not_running(reason: &str) -> Finding {
@@ -61,9 +65,14 @@ pub(super) fn open_files(subject: &Subject) -> Finding {
 }
 
 /// What waits in the spool is nobody else's.
-pub(super) fn state_dir(subject: &Subject) -> Finding {
-    let path = &subject.server().state_dir;
-    let Ok(found) = fs::metadata(path) else {
+pub(super) async fn state_dir(subject: &Subject) -> Finding {
+    let path = subject.server().state_dir.clone();
+    let looked_at = path.clone();
+    let Some(found) = health::within(PATIENCE, move || fs::metadata(looked_at)).await else {
+        let evidence = format!("{}: its file system does not answer", path.display());
+        return Finding::fail(evidence, "look at its mount");
+    };
+    let Ok(found) = found else {
         return Finding::not_applicable(format!("{} is not there yet", path.display()));
     };
     let mode = found.permissions().mode() & 0o777;

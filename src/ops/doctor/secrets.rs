@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use secrecy::ExposeSecret;
@@ -14,10 +15,14 @@ use super::{Finding, Subject};
 use crate::{
     config::Secret,
     domain::{SecretSource, secret::SecretReference},
+    ops::health,
 };
 
 /// The end of a URL's parameter that holds a secret.
 const SECRET_PARAMETERS: [&str; 4] = ["password", "secret_access_key", "token", "sslpassword"];
+
+/// How long the file systems may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// So many characters are looked at; looking at more takes long.
 const LOOKED_AT: usize = 64;
@@ -60,14 +65,15 @@ fn holds_secret(text: &str) -> bool {
 }
 
 /// Others can neither read a secret nor change the configuration.
-pub(super) fn permissions(subject: &Subject) -> Finding {
-    let mut complaints = Vec::new();
+pub(super) async fn permissions(subject: &Subject) -> Finding {
+    // Each file, with the bits that must not be set.
+    let mut looked_at = Vec::new();
     if let Some(file) = &subject.loaded.path {
         let holds_any = subject.config().secrets().iter().any(|secret| {
             matches!(secret.source(), SecretSource::Plain(text) if holds_secret(text))
                 && subject.is_in_file(secret.key())
         });
-        complaints.extend(complaint(file, if holds_any { 0o027 } else { 0o022 }));
+        looked_at.push((file.clone(), if holds_any { 0o027 } else { 0o022 }));
     }
     let secrets = subject.config().secrets();
     let files = secrets.iter().filter_map(|secret| match secret.source() {
@@ -75,7 +81,15 @@ pub(super) fn permissions(subject: &Subject) -> Finding {
         _ => None,
     });
     let keys = subject.server().tls.key.iter().chain(&subject.config().backup.identities).cloned();
-    complaints.extend(files.chain(keys).filter_map(|path| complaint(&path, 0o027)));
+    looked_at.extend(files.chain(keys).map(|path| (path, 0o027)));
+    let complaints = health::within(PATIENCE, move || {
+        let complaints = looked_at.iter().filter_map(|(path, bits)| complaint(path, *bits));
+        complaints.collect::<Vec<_>>()
+    });
+    let Some(mut complaints) = complaints.await else {
+        let evidence = "the file system of the configuration or of a secret does not answer";
+        return Finding::fail(evidence, "look at the mounts");
+    };
     complaints.sort();
     complaints.dedup();
     let good = "only their owner can change the files, and others cannot read the secret ones";

@@ -1,4 +1,4 @@
-//! When the gateway's certificate ends: that of the file, and the one that clients are shown.
+//! When the gateway's certificate is valid: that of the file, and the one that clients are shown.
 
 use std::{
     net::SocketAddr,
@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use super::{Finding, Measure, State, Subject, gateway};
 use crate::config;
 
-/// How long the handshake may take.
+/// How long the handshake, or the file, may take.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// What is known of a certificate.
@@ -28,6 +28,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 struct Seen {
     /// Its bytes, which tell it from another.
     content: Vec<u8>,
+    /// When it begins to be valid.
+    not_before: Timestamp,
     /// When it ends.
     not_after: Timestamp,
 }
@@ -36,7 +38,7 @@ pub(super) async fn check(subject: &Subject) -> Option<Finding> {
     let settings = &subject.config.health;
     let file = match (&subject.url, &subject.config.server.tls.certificate) {
         // The certificate of another gateway is in another place.
-        (None, Some(path)) => Some(in_file(path)),
+        (None, Some(path)) => Some(in_file(path).await),
         _ => None,
     };
     let served = match address(subject).await {
@@ -68,7 +70,14 @@ async fn address(subject: &Subject) -> Option<Result<(SocketAddr, ServerName<'st
     Some(found.and_then(|mut all| Ok((all.next().ok_or("it has no address")?, name))))
 }
 
-fn in_file(path: &Path) -> Result<Seen, String> {
+async fn in_file(path: &Path) -> Result<Seen, String> {
+    let own = path.to_owned();
+    let read = super::within(LONGEST, move || first_in(&own)).await;
+    let hangs = || Err(format!("{}: its file system does not answer", path.display()));
+    read.unwrap_or_else(hangs)
+}
+
+fn first_in(path: &Path) -> Result<Seen, String> {
     let first = CertificateDer::pem_file_iter(path).and_then(|mut all| all.next().transpose());
     match first {
         Ok(Some(certificate)) => read(&certificate),
@@ -80,9 +89,13 @@ fn in_file(path: &Path) -> Result<Seen, String> {
 fn read(certificate: &CertificateDer<'_>) -> Result<Seen, String> {
     let parsed = x509_parser::parse_x509_certificate(certificate);
     let (_, parsed) = parsed.map_err(|_| "the certificate cannot be read".to_owned())?;
-    let not_after = Timestamp::from_second(parsed.validity().not_after.timestamp());
-    let not_after = not_after.map_err(|error| error.to_string())?;
-    Ok(Seen { content: certificate.to_vec(), not_after })
+    let moment = |second| Timestamp::from_second(second).map_err(|error| error.to_string());
+    let validity = parsed.validity();
+    Ok(Seen {
+        content: certificate.to_vec(),
+        not_before: moment(validity.not_before.timestamp())?,
+        not_after: moment(validity.not_after.timestamp())?,
+    })
 }
 
 /// The certificate that a client is shown.
@@ -125,16 +138,11 @@ fn judge(
                 worst = worst.max(State::Critical);
                 told.push(format!("{name}: {reason}"));
             }
-            Some(Ok(Seen { not_after, .. })) => {
-                let left = not_after.duration_since(now);
-                let state = state(settings, left);
+            Some(Ok(seen)) => {
+                let left = seen.not_after.duration_since(now);
+                let (state, validity) = validity(settings, seen, now);
                 worst = worst.max(state);
-                let advice = if state == State::Ok { "" } else { "; renew it" };
-                told.push(if left.is_negative() {
-                    format!("{name}: expired at {not_after}: clients refuse it{advice}")
-                } else {
-                    format!("{name}: valid until {not_after}{advice}")
-                });
+                told.push(format!("{name}: {validity}"));
                 let (warning, critical) =
                     (settings.certificate_warning, settings.certificate_critical);
                 let name = format!("certificate_left_{name}");
@@ -152,6 +160,26 @@ fn judge(
         told.push("another one is served than the file has; see the gateway's log".to_owned());
     }
     Finding::new(worst, told.join("; ")).measuring(ends)
+}
+
+/// How one certificate is, and what there is to say about it.
+fn validity(settings: &config::Health, seen: &Seen, now: Timestamp) -> (State, String) {
+    let Seen { not_before, not_after, .. } = seen;
+    if *not_before > now {
+        let told = format!(
+            "is not valid before {not_before}: clients refuse it; look at the clock, or renew it"
+        );
+        return (State::Critical, told);
+    }
+    let left = not_after.duration_since(now);
+    let state = state(settings, left);
+    let advice = if state == State::Ok { "" } else { "; renew it" };
+    let told = if left.is_negative() {
+        format!("expired at {not_after}: clients refuse it{advice}")
+    } else {
+        format!("valid until {not_after}{advice}")
+    };
+    (state, told)
 }
 
 fn state(settings: &config::Health, left: SignedDuration) -> State {
@@ -217,7 +245,8 @@ mod tests {
         let settings = config::Health::default();
         let seen = |days: i64, content: u8| {
             let not_after = now + SignedDuration::from_hours(24 * days);
-            Some(Ok(Seen { content: vec![content], not_after }))
+            let not_before = now - SignedDuration::from_hours(24);
+            Some(Ok(Seen { content: vec![content], not_before, not_after }))
         };
         for (file, served, state) in [
             (seen(90, 1), seen(90, 1), State::Ok),
@@ -231,5 +260,18 @@ mod tests {
             let found = judge(&settings, file.as_ref(), served.as_ref(), now);
             assert_eq!(found.state, state, "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_valid_yet_is_refused() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let not_before = now + SignedDuration::from_secs(1);
+        let not_after = now + SignedDuration::from_hours(24 * 90);
+        let early = Ok(Seen { content: vec![1], not_before, not_after });
+        let settings = config::Health::default();
+        let found = judge(&settings, None, Some(&early), now);
+        assert_eq!(found.state, State::Critical);
+        assert!(found.evidence.starts_with("served: is not valid before 2026-01-01T00:00:01Z"));
+        assert_eq!(judge(&settings, None, Some(&early), not_before).state, State::Ok);
     }
 }

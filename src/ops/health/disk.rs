@@ -12,12 +12,10 @@ use crate::{
 
 pub(super) async fn check(subject: &Subject) -> Option<Finding> {
     let places = places(&subject.config);
-    // A file system that is gone may hang whoever looks at it.
-    let looked = tokio::task::spawn_blocking(move || {
+    let looked = super::within(super::LONGEST, move || {
         places.into_iter().map(|(name, path)| (name, look(&path))).collect::<Vec<_>>()
     });
-    let looked = tokio::time::timeout(super::LONGEST, looked).await;
-    let Ok(Ok(looked)) = looked else {
+    let Some(looked) = looked.await else {
         let evidence = "a file system that figw writes to did not answer; look at its mounts";
         return Some(Finding::new(State::Critical, evidence));
     };

@@ -265,18 +265,28 @@ pub async fn find(subject: &Subject, name: &str) -> Option<Finding> {
     (check.run)(subject).await
 }
 
+/// What `look` finds, which may hang as the file system does that it looks at; nothing when it has not
+/// ended within `longest`.
+pub(in crate::ops) async fn within<T: Send + 'static>(
+    longest: Duration,
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let looking = tokio::task::spawn_blocking(look);
+    tokio::time::timeout(longest, looking).await.ok()?.ok()
+}
+
 /// Runs the checks named in `only`, side by side; without any, those that are quick, or with `deep`
-/// all of them.
-pub async fn examine(subject: &Subject, only: &[String], deep: bool) -> Report {
+/// all of them. A check that has not ended within `patience` is unknown.
+pub async fn examine(subject: &Subject, only: &[String], deep: bool, patience: Duration) -> Report {
     let wanted = |check: &&Check| {
         if only.is_empty() { deep || !check.is_deep } else { only.iter().any(|n| n == check.name) }
     };
     let lines = CHECKS.iter().filter(wanted).map(|check| async {
         // What asks many ends by itself, and knows whom it has not come to.
-        let longest = LONGEST_ROUND + LONGEST;
+        let longest = patience.min(LONGEST_ROUND + LONGEST);
         let finding = tokio::time::timeout(longest, (check.run)(subject)).await;
         let finding = finding.unwrap_or_else(|_| {
-            let evidence = format!("no result within {} s", longest.as_secs());
+            let evidence = format!("no result within {:.0} s", longest.as_secs_f64());
             Some(Finding::new(State::Unknown, evidence))
         });
         Some(Line { name: check.name, finding: finding? })
@@ -289,6 +299,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_hangs_is_not_waited_for() {
+        let (end, hang) = std::sync::mpsc::channel::<()>();
+        let looked = within(Duration::from_millis(50), move || hang.recv().is_ok()).await;
+        assert_eq!(looked, None);
+        drop(end);
+        assert_eq!(within(LONGEST, || 1).await, Some(1));
+    }
 
     #[test]
     fn names_are_unique_and_fit_into_performance_data() {

@@ -65,11 +65,16 @@ impl Subject {
     async fn open(&self) -> Result<Arc<dyn Store>, Finding> {
         let options = self.store_options()?;
         // Opening an SQLite file creates it, and looking must change nothing.
-        if let Ok(Location::Sqlite(path)) = options.location()
-            && !path.exists()
-        {
-            let evidence = format!("{} does not exist; run `figw migrate`", path.display());
-            return Err(Finding::new(State::Critical, evidence));
+        if let Ok(Location::Sqlite(path)) = options.location() {
+            let name = path.display().to_string();
+            let wrong = match super::within(PATIENCE, move || path.exists()).await {
+                Some(true) => None,
+                Some(false) => Some(format!("{name} does not exist; run `figw migrate`")),
+                None => Some(format!("{name}: its file system does not answer; look at its mount")),
+            };
+            if let Some(evidence) = wrong {
+                return Err(Finding::new(State::Critical, evidence));
+            }
         }
         let patience = options.connect_timeout + options.statement_timeout;
         match tokio::time::timeout(patience, database::open(&options)).await {

@@ -1,7 +1,7 @@
 //! What `/ready` tells and can only be found out by looking: looked at in the background, each thing
 //! with its own patience, so that whatever hangs is told of and hangs nobody.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
@@ -42,7 +42,7 @@ pub(super) fn look_around(app: &Arc<App>, store: &Arc<dyn Store>, config: &Confi
         let mut ticks = ticks(DISK);
         loop {
             ticks.tick().await;
-            note(&looking.readiness.noted.spool, at_disk(&place, least).await);
+            at_disk(&place, least, &looking.readiness.noted.spool).await;
         }
     });
     let (looking, store) = (Arc::clone(app), Arc::clone(store));
@@ -91,16 +91,24 @@ fn at_endpoints(gateway: &Gateway, noted: &Noted) {
     note(&noted.endpoints, Err(reason));
 }
 
-/// Whether there is as much room as there should be.
-async fn at_disk(place: &Path, least: Space) -> Result<(), String> {
+/// Notes whether there is as much room as there should be. Ends only when the file system answers:
+/// another look at one that hangs would keep another thread.
+async fn at_disk(place: &Path, least: Space, spool: &Health) {
     let path = place.to_owned();
-    let looked = timeout(PATIENCE, tokio::task::spawn_blocking(move || disk::of(&path))).await;
-    let name = place.display();
-    let disk: Disk = match looked {
-        Ok(Ok(Ok(disk))) => disk,
-        Ok(Ok(Err(error))) => return Err(format!("{name}: {error}")),
-        Ok(Err(_)) | Err(_) => return Err(format!("{name}: its file system does not answer")),
+    let mut looking = tokio::task::spawn_blocking(move || disk::of(&path));
+    let looked = if let Ok(looked) = timeout(PATIENCE, &mut looking).await {
+        looked
+    } else {
+        note(spool, Err(format!("{}: its file system does not answer", place.display())));
+        looking.await
     };
+    let looked = looked.unwrap_or_else(|error| Err(io::Error::other(error)));
+    note(spool, judge_room(place, least, looked));
+}
+
+fn judge_room(place: &Path, least: Space, looked: io::Result<Disk>) -> Result<(), String> {
+    let name = place.display();
+    let disk = looked.map_err(|error| format!("{name}: {error}"))?;
     if disk.free >= least.of(disk.total) {
         return Ok(());
     }

@@ -1,12 +1,8 @@
 //! How long requests took.
 
 use super::{
-    super::{
-        Reader,
-        record::Unfit,
-        select::{Draft, Row, Value},
-    },
-    Answer, day, within,
+    super::{Reader, record::Unfit, select::Row},
+    Answer, within,
 };
 use crate::domain::figures::{LatencyBin, LatencySample, Measure, Scope, Source};
 
@@ -19,9 +15,7 @@ impl Reader {
     /// # Errors
     /// As the database has it, or that it takes too long.
     pub async fn latency_bins(&self, scope: &Scope) -> Answer<Vec<LatencyBin>> {
-        let mut draft = Draft::default();
-        draft.only_if("day >=", Value::Day(day(scope.from)));
-        draft.only_if("day <=", Value::Day(day(scope.until)));
+        let draft = within(&Scope { source: Source::Days, user: None, ..scope.clone() });
         let conditions = draft.conditions();
         let select = draft.ask(None, |dialect| {
             format!(

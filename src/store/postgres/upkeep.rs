@@ -81,19 +81,19 @@ WITH chosen AS (
 )
 SELECT (SELECT count(*) FROM fresh), (SELECT count(*) FROM taken)";
 
-async fn roll_up(client: &mut Client) -> Result<u64, Trouble> {
+async fn roll_up(client: &mut Client) -> Result<Option<u64>, Trouble> {
     let transaction = client.transaction().await?;
     let lock: [Parameter<'_>; 1] = [(&LOCK, Type::INT8)];
     let question = "SELECT pg_try_advisory_xact_lock($1)";
     if !transaction.query_typed_one(question, &lock).await?.try_get::<_, bool>(0)? {
-        return Ok(0);
+        return Ok(None);
     }
     let most: [Parameter<'_>; 1] = [(&MOST_ROWS, Type::INT8)];
     let row = transaction.query_typed_one(ROLL_UP, &most).await?;
     let (rows, lists): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     transaction.commit().await?;
     // Rows that somebody has deleted leave their list behind, which has gone now, too.
-    Ok(u64::try_from(rows.max(lists)).unwrap_or_default())
+    Ok(Some(u64::try_from(rows.max(lists)).unwrap_or_default()))
 }
 
 /// Rows are found by `started_at`, whose index all of these tables have.
@@ -103,10 +103,14 @@ async fn delete_old(
     span: Span,
     most: u32,
 ) -> Result<Deleted, Trouble> {
+    let summed_up = match table {
+        Aging::Usage => "id NOT IN (SELECT unnest(ids) FROM usage_pending)",
+        Aging::Access | Aging::Prompts => "true",
+    };
     let table = table.table();
     let delete = format!(
         "WITH old AS (SELECT ctid FROM {table} WHERE started_at >= $1 AND started_at < $2 \
-         ORDER BY started_at LIMIT $3), \
+         AND {summed_up} ORDER BY started_at LIMIT $3), \
          gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) \
          RETURNING started_at) SELECT count(*), max(started_at) FROM gone"
     );
@@ -149,7 +153,7 @@ impl UpkeepStore for Postgres {
         run!(self, c => release(c, holder))
     }
 
-    async fn roll_up(&self) -> Result<u64, StoreError> {
+    async fn roll_up(&self) -> Result<Option<u64>, StoreError> {
         run!(self, c => roll_up(c))
     }
 

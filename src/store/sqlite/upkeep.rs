@@ -81,7 +81,7 @@ pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-fn roll_up(transaction: &Connection) -> Result<u64, Trouble> {
+fn roll_up(transaction: &Connection) -> Result<Option<u64>, Trouble> {
     transaction.execute_batch("DROP TABLE IF EXISTS temp.fresh")?;
     transaction.execute(FRESH, [MOST_ROWS])?;
     transaction.execute_batch(ADD)?;
@@ -89,10 +89,11 @@ fn roll_up(transaction: &Connection) -> Result<u64, Trouble> {
         .execute("DELETE FROM usage_pending WHERE id IN (SELECT id FROM temp.fresh)", [])?;
     transaction.execute_batch("DROP TABLE temp.fresh")?;
     if summed_up > 0 {
-        return Ok(summed_up as u64);
+        return Ok(Some(summed_up as u64));
     }
-    // Whatever is left is of rows that somebody has deleted.
-    Ok(transaction.execute("DELETE FROM usage_pending WHERE true", [])? as u64)
+    // Those whose turn it was are of rows that somebody has deleted.
+    let delete = "DELETE FROM usage_pending WHERE id NOT IN (SELECT id FROM usage)";
+    Ok(Some(transaction.execute(delete, [])? as u64))
 }
 
 fn delete_old(
@@ -101,19 +102,24 @@ fn delete_old(
     span: Span,
     most: u32,
 ) -> Result<Deleted, Trouble> {
+    let summed_up = match table {
+        Aging::Usage => "id NOT IN (SELECT id FROM usage_pending)",
+        Aging::Access | Aging::Prompts => "true",
+    };
     let table = table.table();
     let (from, until) = (span.from.as_microsecond(), span.until.as_microsecond());
     let up_to: Option<i64> = transaction.query_row(
         &format!(
             "SELECT max(started_at) FROM (SELECT started_at FROM {table} \
-             WHERE started_at >= ?1 AND started_at < ?2 ORDER BY started_at LIMIT ?3)"
+             WHERE started_at >= ?1 AND started_at < ?2 AND {summed_up} \
+             ORDER BY started_at LIMIT ?3)"
         ),
         params![from, until, most],
         |row| row.get(0),
     )?;
     let Some(up_to) = up_to else { return Ok(Deleted { rows: 0, up_to: None }) };
     let rows = transaction.execute(
-        &format!("DELETE FROM {table} WHERE started_at >= ?1 AND started_at <= ?2"),
+        &format!("DELETE FROM {table} WHERE started_at >= ?1 AND started_at <= ?2 AND {summed_up}"),
         [from, up_to],
     )?;
     Ok(Deleted { rows: rows as u64, up_to: Timestamp::from_microsecond(up_to).ok() })
@@ -145,7 +151,7 @@ impl UpkeepStore for Sqlite {
         .await
     }
 
-    async fn roll_up(&self) -> Result<u64, StoreError> {
+    async fn roll_up(&self) -> Result<Option<u64>, StoreError> {
         self.write(roll_up).await
     }
 

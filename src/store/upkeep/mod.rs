@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use self::expiry::Expiry;
 use super::{Store, StoreError};
+use crate::domain::Health;
 
 /// How often new rows are summed up.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -77,11 +78,11 @@ pub trait UpkeepStore {
     /// Gives that right up.
     async fn release_upkeep(&self, holder: Uuid) -> Result<(), StoreError>;
 
-    /// Adds some thousands of the rows that wait for it to the sums. Returns how many; none when no
-    /// row waits.
-    async fn roll_up(&self) -> Result<u64, StoreError>;
+    /// Adds some thousands of the rows that wait for it to the sums. Returns how many, 0 when no row
+    /// waits; nothing when somebody else is at it.
+    async fn roll_up(&self) -> Result<Option<u64>, StoreError>;
 
-    /// Deletes the oldest rows of the span, at most `most`.
+    /// Deletes the oldest rows of the span, at most `most`. What is in no sum yet stays.
     async fn delete_old(&self, table: Aging, span: Span, most: u32) -> Result<Deleted, StoreError>;
 }
 
@@ -115,13 +116,20 @@ pub struct Upkeep {
     holder: Uuid,
     retention: watch::Receiver<Retention>,
     leased_until: Option<Instant>,
+    health: Health,
 }
 
 impl Upkeep {
     /// For this database. The retention may change meanwhile.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, retention: watch::Receiver<Retention>) -> Self {
-        Self { store, holder: Uuid::new_v4(), retention, leased_until: None }
+        Self {
+            store,
+            holder: Uuid::new_v4(),
+            retention,
+            leased_until: None,
+            health: Health::default(),
+        }
     }
 
     /// Runs until `stop` ends, and then leaves the task to another instance.
@@ -140,11 +148,19 @@ impl Upkeep {
         let mut looked_at: Option<Instant> = None;
         loop {
             sleep(PAUSE).await;
-            let outcome = self.round(&mut looked_at).await;
-            if let Err(error) = outcome {
-                // Whoever reads and writes says that the database is away.
-                tracing::debug!(%error, "usage is not summed up at present");
-                self.leased_until = None;
+            match self.round(&mut looked_at).await {
+                Ok(()) if self.health.recovered() => tracing::info!("usage is summed up again"),
+                Ok(()) => {}
+                Err(error) => {
+                    self.leased_until = None;
+                    // Whoever reads and writes says that the database is away.
+                    let is_away = matches!(error, StoreError::Unavailable { .. });
+                    if !is_away && self.health.failed(&error.to_string()) {
+                        tracing::warn!(%error, "usage is not summed up, and no old rows are deleted");
+                    } else {
+                        tracing::debug!(%error, "usage is not summed up at present");
+                    }
+                }
             }
         }
     }
@@ -154,18 +170,18 @@ impl Upkeep {
         if !self.holds().await? {
             return Ok(());
         }
-        while self.roll_up().await? {
-            if !self.holds().await? {
-                return Ok(());
-            }
+        if !self.sum_up().await? {
+            return Ok(());
         }
         let retention = *self.retention.borrow();
         if looked_at.is_some_and(|at| at.elapsed() < retention.every) {
             return Ok(());
         }
         for table in Aging::ALL {
-            if let Some(age) = retention.of(table) {
-                self.expire(table, age).await?;
+            if let Some(age) = retention.of(table)
+                && !self.expire(table, age).await?
+            {
+                return Ok(());
             }
         }
         *looked_at = Some(Instant::now());
@@ -183,26 +199,34 @@ impl Upkeep {
         Ok(holds)
     }
 
-    async fn roll_up(&self) -> Result<bool, StoreError> {
-        let rows = self.store.roll_up().await?;
-        counter!("figw_rows_rolled_up_total").increment(rows);
-        Ok(rows > 0)
+    /// Adds all rows that wait to the sums. False when that is another's task for the moment.
+    async fn sum_up(&mut self) -> Result<bool, StoreError> {
+        while self.holds().await? {
+            match self.store.roll_up().await? {
+                Some(0) => return Ok(true),
+                Some(rows) => counter!("figw_rows_rolled_up_total").increment(rows),
+                None => return Ok(false),
+            }
+        }
+        Ok(false)
     }
 
-    /// Deletes rows older than this. Rows that have come meanwhile are summed up in between.
-    async fn expire(&mut self, table: Aging, age: Duration) -> Result<(), StoreError> {
-        let Ok(until) = Timestamp::now().checked_sub(age) else { return Ok(()) };
+    /// Deletes rows older than this. False when that is another's task for the moment.
+    async fn expire(&mut self, table: Aging, age: Duration) -> Result<bool, StoreError> {
+        let Ok(until) = Timestamp::now().checked_sub(age) else { return Ok(true) };
         let mut expiry = Expiry::new(table, until);
-        while self.holds().await? {
-            // A row that has just come out of a spool may be old; it counts before it goes.
-            while self.roll_up().await? {}
-            let Some(rest) = expiry.step(&*self.store).await? else { break };
-            sleep(rest).await;
+        let mut is_done = false;
+        // A row that has just come out of a spool may be old; it counts before it goes.
+        while !is_done && self.sum_up().await? {
+            match expiry.step(&*self.store).await? {
+                Some(rest) => sleep(rest).await,
+                None => is_done = true,
+            }
         }
         let (rows, table) = (expiry.deleted(), table.table());
         if rows > 0 {
             tracing::info!(rows, table, older_than = %until, "old rows were deleted");
         }
-        Ok(())
+        Ok(is_done)
     }
 }

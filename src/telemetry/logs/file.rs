@@ -9,6 +9,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -21,6 +22,9 @@ const MODE: u32 = 0o640;
 /// How often a file that is being moved is looked for.
 const TRIES: u32 = 8;
 
+/// How long a file that could not be moved aside is left where it is.
+const ROTATE_AGAIN: Duration = Duration::from_mins(1);
+
 /// An open log file.
 #[derive(Debug)]
 pub(super) struct LogFile {
@@ -30,6 +34,8 @@ pub(super) struct LogFile {
     file: File,
     /// Whether the last write failed, which was said.
     is_failing: bool,
+    /// When it was last tried in vain to move the file aside, which was said.
+    stuck: Option<Instant>,
 }
 
 impl LogFile {
@@ -39,7 +45,7 @@ impl LogFile {
     /// As the operating system's.
     pub(super) fn open(path: &Path, max_bytes: u64, keep: u32) -> io::Result<Self> {
         let file = append_to(path)?;
-        Ok(Self { path: path.to_owned(), max_bytes, keep, file, is_failing: false })
+        Ok(Self { path: path.to_owned(), max_bytes, keep, file, is_failing: false, stuck: None })
     }
 
     /// Writes whole lines. Returns how many could not be written.
@@ -60,21 +66,14 @@ impl LogFile {
     /// Writes as many lines as one file takes.
     fn write_some(&mut self, rest: &mut &[u8]) -> io::Result<()> {
         let mut size = self.lock()?;
-        if size > 0 && size + first_line(rest).len() as u64 > self.max_bytes {
-            match self.rotate() {
-                Ok(()) => size = self.lock()?,
-                // Better one file that is too long than lines that are lost.
-                Err(error) => complain(&self.path, "cannot be rotated", &error),
-            }
+        let mut is_full = size > 0 && size + first_line(rest).len() as u64 > self.max_bytes;
+        if is_full && self.try_rotation() {
+            size = self.lock()?;
+            is_full = false;
         }
-        let room = usize::try_from(self.max_bytes.saturating_sub(size)).unwrap_or(usize::MAX);
-        let part = match rest.get(..room) {
-            None => *rest,
-            Some(fits) => match memchr::memrchr(b'\n', fits) {
-                Some(end) => &rest[..=end],
-                None => first_line(rest),
-            },
-        };
+        let room = self.max_bytes.saturating_sub(size);
+        // Better one file that is too long than lines that are lost.
+        let part = if is_full { *rest } else { fitting(rest, room) };
         let written = self.append(part, size);
         let _ = flock(&self.file, FlockOperation::Unlock);
         let (written, outcome) = written;
@@ -128,6 +127,26 @@ impl LogFile {
         Ok(self.file.metadata()?.len())
     }
 
+    /// Moves the file aside, unless that has failed within the last minute. Says once that it
+    /// fails, until it works again. Returns whether it was moved.
+    fn try_rotation(&mut self) -> bool {
+        if self.stuck.is_some_and(|tried| tried.elapsed() < ROTATE_AGAIN) {
+            return false;
+        }
+        match self.rotate() {
+            Ok(()) => {
+                self.stuck = None;
+                true
+            }
+            Err(error) => {
+                if self.stuck.replace(Instant::now()).is_none() {
+                    complain(&self.path, "cannot be rotated, and grows until it can", &error);
+                }
+                false
+            }
+        }
+    }
+
     /// Moves the file, which is locked, aside, and the older ones one further.
     fn rotate(&mut self) -> io::Result<()> {
         for number in (1..self.keep).rev() {
@@ -165,6 +184,18 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
     name.into()
+}
+
+/// The whole lines for which there is room, and at least one.
+fn fitting(lines: &[u8], room: u64) -> &[u8] {
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    match lines.get(..room) {
+        None => lines,
+        Some(fits) => match memchr::memrchr(b'\n', fits) {
+            Some(end) => &lines[..=end],
+            None => first_line(lines),
+        },
+    }
 }
 
 fn first_line(lines: &[u8]) -> &[u8] {
@@ -211,6 +242,29 @@ mod tests {
         assert_eq!(file.write(format!("a\n{long}b\n").as_bytes()), 0);
         assert_eq!(fs::read_to_string(numbered(&path, 1)).unwrap(), long);
         assert_eq!(all(&path, 3), format!("a\n{long}b\n"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_moved_aside_grows_until_it_can() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let in_the_way = numbered(&path, 1);
+        fs::create_dir(&in_the_way).unwrap();
+        let mut file = LogFile::open(&path, 10, 1).unwrap();
+        assert_eq!(file.write(b"line 1\nline 2\nline 3\nline 4\n"), 0);
+        let stuck = file.stuck;
+        assert!(stuck.is_some());
+        assert_eq!(file.write(b"line 5\n"), 0);
+        assert_eq!(file.stuck, stuck, "it was not tried again at once");
+        fs::remove_dir(&in_the_way).unwrap();
+        file.write(b"line 6\n");
+        let before = "line 1\nline 2\nline 3\nline 4\nline 5\nline 6\n";
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+        file.stuck = Instant::now().checked_sub(ROTATE_AGAIN);
+        assert_eq!(file.write(b"line 7\n"), 0);
+        assert_eq!(all(&path, 1), format!("{before}line 7\n"));
+        assert_eq!(fs::read_to_string(&in_the_way).unwrap(), before, "a minute later it was");
+        assert_eq!(file.stuck, None);
     }
 
     #[test]

@@ -18,7 +18,8 @@ use super::file::LogFile;
 /// Bytes of lines that may wait to be written; further lines are lost, and counted.
 const MOST_WAITING: usize = 8 << 20;
 
-/// How long lines are gathered before they are written together. What is urgent is written at once.
+/// How long lines are gathered before they are written together. What is urgent is written at once,
+/// but not after a write that failed.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// How long the last lines may take.
@@ -107,18 +108,36 @@ impl Queue {
 
 fn run(shared: &Shared, mut sink: Sink) {
     let mut lines = Vec::new();
+    // Lost, and not said yet: saying so while nothing can be written would only lose one more.
+    let mut untold = 0;
     loop {
-        let (lost, is_over) = gather(shared, &mut lines);
-        let lost = lost + sink.write(&lines);
+        let (dropped, is_over) = gather(shared, &mut lines);
+        let unwritten = sink.write(&lines);
+        let has_written = unwritten == 0 && !lines.is_empty();
         lines.clear();
+        let lost = dropped + unwritten;
         if lost > 0 {
             metrics::counter!("figw_log_lines_lost_total").increment(lost);
-            tracing::warn!(lost, "lines of the log were lost");
+            untold += lost;
         }
-        if is_over && (lost > 0 || shared.lock().lines.is_empty()) {
+        if has_written && untold > 0 {
+            tracing::warn!(lost = untold, "lines of the log were lost");
+            untold = 0;
+        }
+        if is_over && (unwritten > 0 || shared.lock().lines.is_empty()) {
             return;
         }
+        if unwritten > 0 {
+            pause(shared);
+        }
     }
+}
+
+/// Waits a while whatever comes, except the end.
+fn pause(shared: &Shared) {
+    let goes_on = |waiting: &mut Waiting| !waiting.is_over;
+    // Whatever it returns, it has waited.
+    drop(shared.news.wait_timeout_while(shared.lock(), GATHER, goes_on));
 }
 
 /// Waits for lines and takes them. Returns how many were lost meanwhile, and whether these are the
@@ -188,7 +207,9 @@ impl<'a> MakeWriter<'a> for Queue {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::symlink};
+
+    use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
 
@@ -218,5 +239,34 @@ mod tests {
             let expected: Vec<_> = (0..1_000).map(|line| line.to_string()).collect();
             assert_eq!(own, expected, "in order");
         }
+    }
+
+    #[test]
+    fn what_was_lost_is_said_once_and_only_when_it_can_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        symlink("/dev/full", &path).unwrap();
+        let shared = Arc::new(Shared::default());
+        let queue = Queue { shared: Arc::clone(&shared) };
+        let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(queue.clone());
+        let log = tracing_subscriber::registry().with(lines);
+        let sink = Sink::File(LogFile::open(&path, 1 << 20, 1).unwrap());
+        let writing = thread::spawn(move || {
+            tracing::subscriber::with_default(log, || run(&shared, sink));
+        });
+
+        queue.push(b"one\ntwo\nthree\n", true);
+        thread::sleep(GATHER * 4);
+        fs::remove_file(&path).unwrap();
+        queue.push(b"later\n", true);
+        queue.finish();
+        writing.join().unwrap();
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.starts_with("later\n"), "{text}");
+        let said: Vec<_> = text.lines().filter(|line| line.contains("were lost")).collect();
+        assert!(
+            said.len() == 1 && said[0].contains("lost=3"),
+            "its own lines do not count: {text}"
+        );
     }
 }

@@ -30,9 +30,6 @@ use crate::{
 /// FIRST's function gives up on a post of data after this time, and then goes on.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Most characters of a function's failure that go into the log.
-const LONGEST_IN_LOG: usize = 4000;
-
 /// How long the task may take to say how much it has sent, where posts may have been lost.
 const PROOF: Duration = Duration::from_secs(10);
 
@@ -238,7 +235,9 @@ impl Summary {
     fn of(value: PyValue) -> Self {
         let document = value.into_document();
         serde_json::from_str(&document).unwrap_or_else(|error| {
-            tracing::debug!(%error, "a streaming function returned no summary");
+            // In its own words it would quote what was returned.
+            let (reason, length) = (error.classify(), document.len());
+            tracing::debug!(?reason, length, "a streaming function returned no summary");
             Self::default()
         })
     }
@@ -272,16 +271,15 @@ impl Failure {
 
     /// The caller has part of an answer, and gets to know why there is no more.
     fn in_the_answer(self) -> Told {
-        Told(match self {
+        let mut words = None;
+        let what = match self {
             Self::Function(text) => {
-                let reason: String = text.chars().take(LONGEST_IN_LOG).collect();
-                tracing::warn!(reason, "a function failed in the middle of its stream");
-                match super::ModelError::read(&text).and_then(|error| error.message()) {
-                    Some(message) => {
-                        format!("the model failed in the middle of its answer: {message}")
-                    }
-                    None => "the model failed in the middle of its answer".to_owned(),
-                }
+                let of_model = super::ModelError::read(&text);
+                let status = of_model.as_ref().map(|error| error.status.as_u16());
+                let error = ComputeError::Failed(text);
+                tracing::warn!(status, %error, "a function failed in the middle of its stream");
+                words = of_model.and_then(|error| error.message());
+                "the model failed in the middle of its answer".to_owned()
             }
             Self::Compute(error) => {
                 tracing::warn!(%error, "a streaming task failed");
@@ -292,7 +290,8 @@ impl Failure {
                 "more than {} MiB of this stream waited for its reader, so it was given up",
                 MOST_WAITING / (1024 * 1024)
             ),
-        })
+        };
+        Told { what, words }
     }
 }
 

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::{
-    super::{figure, layout::Tab, problem::Problem, range::Range, view::View},
+    super::{figure, layout::Tab, problem::Problem, range::Range, respond::Format, view::View},
     Page, parts,
 };
 use crate::domain::figures::{UserList, UserOrder, UserPage};
@@ -41,7 +41,7 @@ pub(super) async fn page(view: &View<'_>) -> Result<Page, Problem> {
             Problem::invalid("page", &format!("must be a number from 1 to {LAST_PAGE}"))
         })
     })?;
-    let is_file = view.form_token.is_none() || view.params.get("format").is_some();
+    let is_file = view.format != Format::Html;
     let limit = if is_file { PER_FILE } else { PER_PAGE };
     let list = UserList {
         search: view.params.text("search").unwrap_or_default(),

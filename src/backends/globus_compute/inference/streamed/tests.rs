@@ -80,7 +80,7 @@ async fn read(mut body: AnswerBody) -> (String, Option<String>) {
             Ok(frame) => {
                 text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
             }
-            Err(error) => return (text, Some(error.downcast::<Told>().unwrap().0)),
+            Err(error) => return (text, Some(error.downcast::<Told>().unwrap().to_caller())),
         }
     }
     (text, None)
@@ -192,6 +192,13 @@ async fn a_failure_after_some_data_ends_the_stream_and_says_what_callers_may_kno
     let (text, error) = node.answer().await;
     assert_eq!(text, "data: 1\n\n");
     assert_eq!(error.unwrap(), "the model failed in the middle of its answer");
+}
+
+#[test]
+fn what_the_model_says_in_the_middle_is_for_its_caller_and_no_log() {
+    let told = Failure::Function(MODEL_ERROR.to_owned()).in_the_answer();
+    assert!(told.to_caller().contains("too many tokens"));
+    assert_eq!(told.to_string(), "the model failed in the middle of its answer");
 }
 
 #[tokio::test]
