@@ -182,10 +182,13 @@ fn deep_checks_tell_what_a_disaster_would_cost() {
         assert_eq!(names, all, "{said:?}");
         assert!(said.stdout.contains("no good backup of "), "{said:?}");
 
-        estate.execute("DELETE FROM refinery_schema_history WHERE version = 4");
+        estate.execute("DELETE FROM refinery_schema_history WHERE version = 6");
         let (status, database) = check(&estate, "database");
         assert_eq!(status, Some(2), "{database}");
-        assert!(database["evidence"].as_str().unwrap().contains("V4__tasks"), "{database}");
+        assert!(
+            database["evidence"].as_str().unwrap().contains("V6__roll_up_earlier_rows"),
+            "{database}"
+        );
     }
 }
 

@@ -22,10 +22,30 @@ use support::{
     samples::options,
 };
 
-/// Takes a database back to the schema before the last two migrations.
-const REWIND: &str = "DROP TABLE tasks; DROP TABLE batches; \
-                      DELETE FROM refinery_schema_history WHERE version > 2";
-const LAST_TWO: [&str; 2] = ["V3__batches", "V4__tasks"];
+/// Takes a database back to the schema of V2.
+fn rewind(estate: &Estate) {
+    let trigger = if estate.is_sqlite() {
+        "DROP TRIGGER usage_pending;"
+    } else {
+        "DROP TRIGGER usage_pending ON usage; DROP FUNCTION note_usage_pending;"
+    };
+    let tables = [
+        "tasks",
+        "batches",
+        "usage_pending",
+        "usage_hourly",
+        "usage_daily",
+        "usage_latency",
+        "upkeep",
+        "prompts",
+    ];
+    let tables = tables.map(|table| format!("DROP TABLE {table};")).join(" ");
+    estate.execute(&format!(
+        "{trigger} {tables} DELETE FROM refinery_schema_history WHERE version > 2"
+    ));
+}
+
+const PENDING: [&str; 4] = ["V3__batches", "V4__tasks", "V5__roll_ups", "V6__roll_up_earlier_rows"];
 
 /// A database of each kind, one release behind.
 fn behind(tell: impl Fn(&Estate)) {
@@ -33,7 +53,7 @@ fn behind(tell: impl Fn(&Estate)) {
     for estate in [Estate::sqlite(), Estate::postgres(&server, "behind")] {
         assert!(!estate.backups().exists(), "nothing to back up in a new database");
         estate.add_usage(20);
-        estate.execute(REWIND);
+        rewind(&estate);
         tell(&estate);
     }
 }
@@ -52,8 +72,8 @@ fn schema(estate: &Estate) -> String {
 fn a_backup_comes_first_and_its_id_is_shown() {
     behind(|estate| {
         let plan = estate.json(&["migrate", "--plan"]);
-        assert_eq!(plan["pending"], json!(LAST_TWO));
-        assert_eq!(plan["plan"][0]["migration"], LAST_TWO[0]);
+        assert_eq!(plan["pending"], json!(PENDING));
+        assert_eq!(plan["plan"][0]["migration"], PENDING[0]);
         let expected = if estate.is_sqlite() {
             json!([{ "table": "the whole file", "mode": "WRITE", "blocks": "writes", "rewrites": false }])
         } else {
@@ -67,7 +87,7 @@ fn a_backup_comes_first_and_its_id_is_shown() {
 
         let before = estate.hashes();
         let done = estate.json(&["migrate"]);
-        assert_eq!((&done["state"], &done["applied"]), (&json!("current"), &json!(LAST_TWO)));
+        assert_eq!((&done["state"], &done["applied"]), (&json!("current"), &json!(PENDING)));
         let id = done["backup"].as_str().expect("the backup's id").to_owned();
         assert_eq!(estate.listed(), [(id.clone(), "good".to_owned())]);
         let list = estate.json(&["backup", "list"]);
@@ -85,13 +105,13 @@ fn a_backup_comes_first_and_its_id_is_shown() {
         assert_eq!(estate.run(&["migrate"]), "Nothing to do.\n");
         assert_eq!(estate.listed().len(), 1, "nothing to do, nothing to back up");
 
-        estate.execute(REWIND);
+        rewind(estate);
         let text = estate.run(&["migrate"]);
         let second = another_than(&id, estate);
         assert!(text.contains(&second) && text.contains("V4__tasks"), "{text}");
-        estate.execute(REWIND);
+        rewind(estate);
         let skipped = estate.json(&["migrate", "--no-backup"]);
-        assert_eq!((&skipped["applied"], &skipped["backup"]), (&json!(LAST_TWO), &Value::Null));
+        assert_eq!((&skipped["applied"], &skipped["backup"]), (&json!(PENDING), &Value::Null));
         assert_eq!(estate.listed().len(), 2);
     });
 }
@@ -104,7 +124,7 @@ fn without_its_backup_nothing_is_migrated() {
         for part in ["backups", "nothing was changed", "`figw migrate --no-backup`"] {
             assert!(said.contains(part), "{said}");
         }
-        assert_eq!(schema(estate), json!(LAST_TWO).to_string());
+        assert_eq!(schema(estate), json!(PENDING).to_string());
         estate.run(&["migrate", "--no-backup"]);
         assert_eq!(schema(estate), "[]");
     });
@@ -147,7 +167,7 @@ fn a_step_that_fails_leaves_the_database_as_it_was_before_it() {
         ] {
             assert!(said.contains(part), "no {part:?}: {said}");
         }
-        assert_eq!(schema(estate), json!(["V4__tasks"]).to_string());
+        assert_eq!(schema(estate), json!(PENDING[1..]).to_string());
         let mut after = estate.hashes();
         after.retain(|table, _| !table.contains("batches") && !table.contains("refinery"));
         let mut unchanged = before.clone();
@@ -192,7 +212,7 @@ fn of_two_runs_one_migrates_and_backs_up_and_the_other_finds_it_done() {
             assert_eq!(said.status, Some(0), "{said:?}");
             said.json()
         });
-        let worked = done.iter().filter(|report| report["applied"] == json!(LAST_TWO));
+        let worked = done.iter().filter(|report| report["applied"] == json!(PENDING));
         assert_eq!(worked.count(), 1, "{done:?}");
         let idle = done.iter().find(|report| report["applied"] == json!([])).unwrap();
         assert_eq!(idle["backup"], Value::Null);
@@ -234,7 +254,7 @@ impl Drop for Held<'_> {
 fn a_lock_that_somebody_holds_is_tried_for_again_and_then_given_up() {
     let server = Postgres::start_new();
     let estate = Estate::postgres(&server, "held");
-    estate.execute(REWIND);
+    rewind(&estate);
     let migrate = |lock_timeout: &str| {
         let mut command = estate.command(&["migrate"]);
         command.env("FIGW_MIGRATE__LOCK_TIMEOUT", lock_timeout).stderr(Stdio::piped());
@@ -257,7 +277,7 @@ fn a_lock_that_somebody_holds_is_tried_for_again_and_then_given_up() {
     ] {
         assert!(error.contains(part), "no {part:?}: {said:?}");
     }
-    assert_eq!(schema(&estate), json!(LAST_TWO).to_string());
+    assert_eq!(schema(&estate), json!(PENDING).to_string());
 
     let waiting = migrate("300ms");
     thread::sleep(Duration::from_millis(1500));

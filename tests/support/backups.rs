@@ -295,7 +295,15 @@ fn hashes_where(url: &str, condition: &str) -> BTreeMap<String, String> {
                  WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
     );
     let hash = |table: &str| {
-        let condition = if table == "public.usage" { condition } else { "" };
+        let condition = match table {
+            "public.usage" => condition.to_owned(),
+            // Its rows are lists of what a transaction has written.
+            "public.usage_pending" => format!(
+                "WHERE (SELECT bool_and(id IN (SELECT id FROM usage {condition})) \
+                 FROM unnest(ids) AS listed (id))"
+            ),
+            _ => String::new(),
+        };
         let sql = format!(
             "SELECT count(*) || ':' || coalesce(sum(('x' || left(md5(t::text), 15))::bit(60)::bigint::numeric), 0) \
                      FROM {table} t {condition}"
@@ -315,7 +323,11 @@ fn sqlite_hashes(connection: &Connection, condition: &str) -> BTreeMap<String, S
         .map(|name| name.expect("a name"))
         .collect();
     let hash = |name: &str| {
-        let condition = if name == "usage" { condition } else { "" };
+        let condition = match name {
+            "usage" => condition.to_owned(),
+            "usage_pending" => format!("WHERE id IN (SELECT id FROM usage {condition})"),
+            _ => String::new(),
+        };
         let mut rows =
             connection.prepare(&format!("SELECT * FROM \"{name}\" {condition}")).expect("a table");
         let columns = rows.column_count();

@@ -30,7 +30,7 @@ impl Params {
 
     /// A query that keeps these values with `changes`; an empty value takes one out.
     pub(super) fn with(&self, changes: &[(&str, &str)]) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::from("?"));
+        let mut query = form_urlencoded::Serializer::for_suffix(String::from("?"), 1);
         let mut seen: Vec<&str> = changes.iter().map(|(name, _)| *name).collect();
         for (name, _) in &self.0 {
             if seen.contains(&name.as_str()) {

@@ -263,7 +263,7 @@ mod tests {
             session = session.renewed(LIFETIMES, at(second)).unwrap();
             assert!(session.is_current(LIFETIMES, at(second)));
         }
-        assert!(!session.renewed(LIFETIMES, at(1001)).unwrap().is_current(LIFETIMES, at(1001)));
+        assert!(!session.renewed(LIFETIMES, at(1050)).unwrap().is_current(LIFETIMES, at(1050)));
     }
 
     #[test]

@@ -122,7 +122,7 @@ fn read_cursor(text: &str) -> Result<(Timestamp, Uuid), Problem> {
     let read = || {
         let (micros, id) = text.split_once('_')?;
         let at = Timestamp::from_microsecond(micros.parse().ok()?).ok()?;
-        (at.as_second() >= 0).then_some(())?;
+        (at >= Timestamp::UNIX_EPOCH).then_some(())?;
         Some((at, Uuid::parse_str(id).ok()?))
     };
     read().ok_or_else(|| Problem::invalid("before", "must be taken from the page before"))
