@@ -10,16 +10,16 @@ use super::{Aging, Span};
 use crate::store::{Store, StoreError};
 
 /// Rows of one step, at first.
-const FIRST_STEP: u32 = 200;
+const FIRST_STEP: u32 = 100;
 
 /// Rows of one step, at most.
-const LARGEST_STEP: u32 = 2_000;
+const LARGEST_STEP: u32 = 500;
 
 /// How long one step should take: what is served meanwhile waits for no longer.
-const STEP_TIME: Duration = Duration::from_millis(10);
+const STEP_TIME: Duration = Duration::from_millis(3);
 
 /// The database rests so many times as long as a step has taken.
-const REST: u32 = 4;
+const REST: u32 = 10;
 
 /// Old rows of one table on their way out.
 #[derive(Debug)]
