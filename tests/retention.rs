@@ -64,12 +64,9 @@ async fn retain(gateway: &Gateway) -> (Instant, Instant) {
     let begun = Instant::now();
     fs::write(&configuration, text.replace("usage: null", "usage: 10d")).unwrap();
     gateway.signal("HUP");
-    let is_sqlite = gateway.database().starts_with("sqlite:");
-    let now = if is_sqlite { "(unixepoch() * 1000000)" } else { "now()" };
-    let age = if is_sqlite { "864000000000" } else { "interval '10 days'" };
-    let due = format!("started_at < {now} - {age}");
     let given_up = begun + Duration::from_mins(20);
-    while gateway.count(&format!("SELECT count(*) FROM usage WHERE {due}")) > 0 {
+    // Asking the database would be a load of its own.
+    while !gateway.log().contains("old rows were deleted") {
         assert!(Instant::now() < given_up, "retention does not come to an end\n{}", gateway.log());
         sleep(Duration::from_millis(500)).await;
     }
