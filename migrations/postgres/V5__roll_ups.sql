@@ -1,11 +1,27 @@
 -- Sums of usage by hour and by day, which stay when the rows they were made from go. They are kept up
 -- to date by one task of one instance; nothing on the way of a request changes them.
 
--- Rows that are in no sum yet: their ids, in lists of at most 5,000. A trigger fills it, so that rows
--- count which an older program writes, and no row counts that was there already.
+-- What is in no sum yet: what each statement has written to `usage`, by hour and user. A trigger fills
+-- it, so that rows count which an older program writes. The last three are buckets as in `usage_latency`,
+-- one for each request that succeeded; `ids` tells V6 which rows it need not count.
 CREATE TABLE usage_pending (
-    batch bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    ids   uuid[] NOT NULL
+    batch             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    hour              timestamptz NOT NULL,
+    username          text NOT NULL,
+    cluster           text NOT NULL,
+    endpoint          text NOT NULL,
+    model             text NOT NULL,
+    requests          bigint NOT NULL,
+    succeeded         bigint NOT NULL,
+    client_errors     bigint NOT NULL,
+    server_errors     bigint NOT NULL,
+    prompt_tokens     bigint NOT NULL,
+    completion_tokens bigint NOT NULL,
+    duration_us       bigint NOT NULL,
+    durations         smallint[],
+    first_bytes       smallint[],
+    speeds            smallint[],
+    ids               uuid[]
 );
 
 -- Requests with a status below 400 have succeeded; durations are sums of microseconds.
@@ -72,11 +88,25 @@ CREATE TABLE prompts (
 );
 CREATE INDEX prompts_by_time ON prompts (started_at);
 
+-- The bucket of a value of `usage_latency`; none for what is too small for one.
+CREATE FUNCTION latency_bucket(value float8) RETURNS smallint IMMUTABLE LANGUAGE sql AS
+$$ SELECT CASE WHEN value >= 1 THEN floor(4 * ln(value) / ln(2::float8))::smallint END $$;
+
 CREATE FUNCTION note_usage_pending() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO usage_pending (ids)
-    SELECT array_agg(id) FROM (SELECT id, row_number() OVER () AS number FROM written) AS numbered
-    GROUP BY number / 5000;
+    INSERT INTO usage_pending (hour, username, cluster, endpoint, model, requests, succeeded,
+        client_errors, server_errors, prompt_tokens, completion_tokens, duration_us, durations,
+        first_bytes, speeds, ids)
+    SELECT date_trunc('hour', started_at, 'UTC'), username, cluster, endpoint, model, count(*),
+        count(*) FILTER (WHERE status < 400), count(*) FILTER (WHERE status BETWEEN 400 AND 499),
+        count(*) FILTER (WHERE status >= 500), sum(prompt_tokens), sum(completion_tokens),
+        sum(duration_us),
+        array_agg(latency_bucket(duration_us)) FILTER (WHERE status < 400),
+        array_agg(latency_bucket(first_byte_us)) FILTER (WHERE status < 400),
+        array_agg(latency_bucket(completion_tokens * 1e9::float8 / nullif(duration_us, 0)))
+            FILTER (WHERE status < 400),
+        array_agg(id)
+    FROM written GROUP BY 1, 2, 3, 4, 5;
     RETURN NULL;
 END
 $$;

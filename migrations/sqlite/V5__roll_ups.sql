@@ -1,8 +1,18 @@
--- As on PostgreSQL. Times are microseconds, days are texts such as 2026-01-31; `usage_pending` has a
--- row for each id.
+-- As on PostgreSQL. Times are microseconds, days are texts such as 2026-01-31; `usage_pending` has what
+-- the sums need of each row: triggers run for each.
 
 CREATE TABLE usage_pending (
-    id BLOB PRIMARY KEY
+    id                BLOB PRIMARY KEY,
+    started_at        INTEGER NOT NULL,
+    username          TEXT NOT NULL,
+    cluster           TEXT NOT NULL,
+    endpoint          TEXT NOT NULL,
+    model             TEXT NOT NULL,
+    status            INTEGER NOT NULL,
+    prompt_tokens     INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    first_byte_us     INTEGER,
+    duration_us       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE usage_hourly (
@@ -63,5 +73,8 @@ CREATE TABLE prompts (
 CREATE INDEX prompts_by_time ON prompts (started_at);
 
 CREATE TRIGGER usage_pending AFTER INSERT ON usage BEGIN
-    INSERT INTO usage_pending (id) VALUES (new.id);
+    INSERT INTO usage_pending (id, started_at, username, cluster, endpoint, model, status,
+        prompt_tokens, completion_tokens, first_byte_us, duration_us)
+    VALUES (new.id, new.started_at, new.username, new.cluster, new.endpoint, new.model, new.status,
+        new.prompt_tokens, new.completion_tokens, new.first_byte_us, new.duration_us);
 END;

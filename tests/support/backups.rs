@@ -299,10 +299,10 @@ fn hashes_where(url: &str, condition: &str) -> BTreeMap<String, String> {
     let hash = |table: &str| {
         let condition = match table {
             "public.usage" => condition.to_owned(),
-            // Its rows are lists of what a transaction has written.
+            // What one statement has written is together, and one writer's statements are in order.
             "public.usage_pending" => format!(
-                "WHERE (SELECT bool_and(id IN (SELECT id FROM usage {condition})) \
-                 FROM unnest(ids) AS listed (id))"
+                "WHERE (SELECT sum(requests) FROM usage_pending AS earlier \
+                 WHERE earlier.batch <= t.batch) <= (SELECT count(*) FROM usage {condition})"
             ),
             _ => String::new(),
         };

@@ -13,17 +13,15 @@ use crate::{
     store::{ReportStore, StoreError, record::from_bigint, reports},
 };
 
-/// Days that are summed up, and rows that are not yet.
+/// Days that are summed up, and what is not yet.
 const DAYS: &str = "
 SELECT day, username, cluster, model, requests, succeeded, client_errors, server_errors,
        prompt_tokens, completion_tokens, duration_us
 FROM usage_daily WHERE day BETWEEN $1 AND $2
 UNION ALL
-SELECT (started_at AT TIME ZONE 'UTC')::date, username, cluster, model, 1, (status < 400)::int,
-       (status BETWEEN 400 AND 499)::int, (status >= 500)::int, prompt_tokens, completion_tokens,
-       duration_us
-FROM usage_pending, unnest(ids) AS pending (id) JOIN usage USING (id)
-WHERE (started_at AT TIME ZONE 'UTC')::date BETWEEN $1 AND $2";
+SELECT (hour AT TIME ZONE 'UTC')::date, username, cluster, model, requests, succeeded, client_errors,
+       server_errors, prompt_tokens, completion_tokens, duration_us
+FROM usage_pending WHERE (hour AT TIME ZONE 'UTC')::date BETWEEN $1 AND $2";
 
 async fn usage_sums(client: &Client, by: Grouping, days: Days) -> Result<Vec<UsageSum>, Trouble> {
     let (column, order) = (reports::column(by), reports::order(by));

@@ -20,31 +20,26 @@ const TASK: &str = "rows";
 /// Held while sums are changed: two transactions that add to the same ones would wait for each other.
 const LOCK: i64 = 0x6669_6777_0002;
 
-/// Rows added to the sums at a time. A list has at most 5,000, so the first always fits.
-const MOST_ROWS: i64 = 10_000;
+/// Rows added to the sums at a time, unless the first lot alone has more.
+const MOST_ROWS: i64 = 20_000;
 
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// Takes the oldest lists, and adds their rows to the sums, all in one statement.
+/// Takes the oldest of what is pending, and adds it to the sums, all in one statement.
 const ROLL_UP: &str = "
 WITH chosen AS (
     SELECT batch FROM (
-        SELECT batch, sum(cardinality(ids)) OVER (ORDER BY batch) AS rows
-        FROM (SELECT batch, ids FROM usage_pending ORDER BY batch LIMIT 100) AS oldest
-    ) AS counted WHERE rows <= $1
+        SELECT batch, sum(requests) OVER (ORDER BY batch) - requests AS before
+        FROM (SELECT batch, requests FROM usage_pending ORDER BY batch LIMIT $1) AS oldest
+    ) AS counted WHERE before < $1
 ), taken AS (
-    DELETE FROM usage_pending USING chosen WHERE usage_pending.batch = chosen.batch RETURNING ids
-), fresh AS MATERIALIZED (
-    SELECT date_trunc('hour', started_at, 'UTC') AS hour, (started_at AT TIME ZONE 'UTC')::date AS day,
-           username, cluster, endpoint, model, prompt_tokens, completion_tokens, duration_us,
-           first_byte_us, (status < 400)::int AS succeeded,
-           (status BETWEEN 400 AND 499)::int AS client_error, (status >= 500)::int AS server_error
-    FROM taken, unnest(ids) AS pending (id) JOIN usage USING (id)
+    DELETE FROM usage_pending USING chosen WHERE usage_pending.batch = chosen.batch
+    RETURNING usage_pending.*, (hour AT TIME ZONE 'UTC')::date AS day
 ), hourly AS (
     INSERT INTO usage_hourly AS sums
-    SELECT hour, cluster, endpoint, model, count(*), sum(succeeded), sum(client_error),
-           sum(server_error), sum(prompt_tokens), sum(completion_tokens), sum(duration_us)
-    FROM fresh GROUP BY hour, cluster, endpoint, model
+    SELECT hour, cluster, endpoint, model, sum(requests), sum(succeeded), sum(client_errors),
+           sum(server_errors), sum(prompt_tokens), sum(completion_tokens), sum(duration_us)
+    FROM taken GROUP BY hour, cluster, endpoint, model
     ON CONFLICT (hour, cluster, endpoint, model) DO UPDATE SET
         requests = sums.requests + excluded.requests,
         succeeded = sums.succeeded + excluded.succeeded,
@@ -55,9 +50,10 @@ WITH chosen AS (
         duration_us = sums.duration_us + excluded.duration_us
 ), daily AS (
     INSERT INTO usage_daily AS sums
-    SELECT day, username, cluster, endpoint, model, count(*), sum(succeeded), sum(client_error),
-           sum(server_error), sum(prompt_tokens), sum(completion_tokens), sum(duration_us)
-    FROM fresh GROUP BY day, username, cluster, endpoint, model
+    SELECT day, username, cluster, endpoint, model, sum(requests), sum(succeeded),
+           sum(client_errors), sum(server_errors), sum(prompt_tokens), sum(completion_tokens),
+           sum(duration_us)
+    FROM taken GROUP BY day, username, cluster, endpoint, model
     ON CONFLICT (day, username, cluster, endpoint, model) DO UPDATE SET
         requests = sums.requests + excluded.requests,
         succeeded = sums.succeeded + excluded.succeeded,
@@ -68,18 +64,19 @@ WITH chosen AS (
         duration_us = sums.duration_us + excluded.duration_us
 ), latency AS (
     INSERT INTO usage_latency AS sums
-    SELECT day, cluster, endpoint, model, measure, floor(4 * ln(value) / ln(2::float8)), count(*)
-    FROM fresh, LATERAL (VALUES
-        (1, duration_us::float8),
-        (2, first_byte_us::float8),
-        (3, completion_tokens * 1e9::float8 / nullif(duration_us, 0))
-    ) AS measured (measure, value)
-    WHERE succeeded = 1 AND value >= 1
-    GROUP BY 1, 2, 3, 4, 5, 6
+    SELECT day, cluster, endpoint, model, measure, bucket, sum(measured.requests)
+    FROM taken, LATERAL (
+        SELECT measure, bucket, count(*) AS requests FROM (
+            SELECT 1 AS measure, unnest(durations) AS bucket
+            UNION ALL SELECT 2, unnest(first_bytes)
+            UNION ALL SELECT 3, unnest(speeds)
+        ) AS buckets WHERE bucket IS NOT NULL GROUP BY measure, bucket
+    ) AS measured
+    GROUP BY day, cluster, endpoint, model, measure, bucket
     ON CONFLICT (day, cluster, endpoint, model, measure, bucket) DO UPDATE SET
         requests = sums.requests + excluded.requests
 )
-SELECT (SELECT count(*) FROM fresh), (SELECT count(*) FROM taken)";
+SELECT coalesce(sum(requests), 0)::int8 FROM taken";
 
 async fn roll_up(client: &mut Client) -> Result<Option<u64>, Trouble> {
     let transaction = client.transaction().await?;
@@ -89,11 +86,9 @@ async fn roll_up(client: &mut Client) -> Result<Option<u64>, Trouble> {
         return Ok(None);
     }
     let most: [Parameter<'_>; 1] = [(&MOST_ROWS, Type::INT8)];
-    let row = transaction.query_typed_one(ROLL_UP, &most).await?;
-    let (rows, lists): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let rows: i64 = transaction.query_typed_one(ROLL_UP, &most).await?.try_get(0)?;
     transaction.commit().await?;
-    // Rows that somebody has deleted leave their list behind, which has gone now, too.
-    Ok(Some(u64::try_from(rows.max(lists)).unwrap_or_default()))
+    Ok(Some(u64::try_from(rows).unwrap_or_default()))
 }
 
 /// Rows are found by `started_at`, whose index all of these tables have.
@@ -103,15 +98,10 @@ async fn delete_old(
     span: Span,
     most: u32,
 ) -> Result<Deleted, Trouble> {
-    let summed_up = match table {
-        Aging::Usage => "id NOT IN (SELECT unnest(ids) FROM usage_pending)",
-        Aging::Access | Aging::Prompts => "true",
-    };
     let table = table.table();
     let delete = format!(
-        "WITH old AS (SELECT ctid FROM {table} WHERE started_at >= $1 AND started_at < $2 \
-         AND {summed_up} ORDER BY started_at LIMIT $3), \
-         gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) \
+        "WITH gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} \
+         WHERE started_at >= $1 AND started_at < $2 ORDER BY started_at LIMIT $3)) \
          RETURNING started_at) SELECT count(*), max(started_at) FROM gone"
     );
     // Earlier times than the database knows are as good as its earliest.

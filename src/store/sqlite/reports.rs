@@ -9,7 +9,7 @@ use crate::{
     store::{ReportStore, StoreError, record::from_bigint, reports},
 };
 
-/// Days that are summed up, and rows that are not yet.
+/// Days that are summed up, and what is not yet.
 const DAYS: &str = "
 SELECT day, username, cluster, model, requests, succeeded, client_errors, server_errors,
        prompt_tokens, completion_tokens, duration_us
@@ -17,7 +17,7 @@ FROM usage_daily WHERE day BETWEEN ?1 AND ?2
 UNION ALL
 SELECT date(started_at / 1000000, 'unixepoch'), username, cluster, model, 1, status < 400,
        status BETWEEN 400 AND 499, status >= 500, prompt_tokens, completion_tokens, duration_us
-FROM usage_pending JOIN usage USING (id)
+FROM usage_pending
 WHERE date(started_at / 1000000, 'unixepoch') BETWEEN ?1 AND ?2";
 
 const SUMS: &str = "sum(requests) AS requests, sum(succeeded), sum(client_errors), \

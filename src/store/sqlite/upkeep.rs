@@ -22,11 +22,11 @@ const MOST_ROWS: i64 = 2_000;
 /// The rows whose turn it is, as the statements below want them.
 const FRESH: &str = "
 CREATE TEMPORARY TABLE fresh AS
-SELECT usage.id, started_at - started_at % 3600000000 AS hour,
+SELECT id, started_at - started_at % 3600000000 AS hour,
        date(started_at / 1000000, 'unixepoch') AS day, username, cluster, endpoint, model,
        prompt_tokens, completion_tokens, duration_us, first_byte_us, status < 400 AS succeeded,
        status BETWEEN 400 AND 499 AS client_error, status >= 500 AS server_error
-FROM (SELECT id FROM usage_pending LIMIT ?1) AS pending JOIN usage USING (id)";
+FROM usage_pending LIMIT ?1";
 
 /// Adds them to the sums.
 const ADD: &str = "
@@ -88,12 +88,7 @@ fn roll_up(transaction: &Connection) -> Result<Option<u64>, Trouble> {
     let summed_up = transaction
         .execute("DELETE FROM usage_pending WHERE id IN (SELECT id FROM temp.fresh)", [])?;
     transaction.execute_batch("DROP TABLE temp.fresh")?;
-    if summed_up > 0 {
-        return Ok(Some(summed_up as u64));
-    }
-    // Those whose turn it was are of rows that somebody has deleted.
-    let delete = "DELETE FROM usage_pending WHERE id NOT IN (SELECT id FROM usage)";
-    Ok(Some(transaction.execute(delete, [])? as u64))
+    Ok(Some(summed_up as u64))
 }
 
 fn delete_old(
@@ -102,24 +97,19 @@ fn delete_old(
     span: Span,
     most: u32,
 ) -> Result<Deleted, Trouble> {
-    let summed_up = match table {
-        Aging::Usage => "id NOT IN (SELECT id FROM usage_pending)",
-        Aging::Access | Aging::Prompts => "true",
-    };
     let table = table.table();
     let (from, until) = (span.from.as_microsecond(), span.until.as_microsecond());
     let up_to: Option<i64> = transaction.query_row(
         &format!(
             "SELECT max(started_at) FROM (SELECT started_at FROM {table} \
-             WHERE started_at >= ?1 AND started_at < ?2 AND {summed_up} \
-             ORDER BY started_at LIMIT ?3)"
+             WHERE started_at >= ?1 AND started_at < ?2 ORDER BY started_at LIMIT ?3)"
         ),
         params![from, until, most],
         |row| row.get(0),
     )?;
     let Some(up_to) = up_to else { return Ok(Deleted { rows: 0, up_to: None }) };
     let rows = transaction.execute(
-        &format!("DELETE FROM {table} WHERE started_at >= ?1 AND started_at <= ?2 AND {summed_up}"),
+        &format!("DELETE FROM {table} WHERE started_at >= ?1 AND started_at <= ?2"),
         [from, up_to],
     )?;
     Ok(Deleted { rows: rows as u64, up_to: Timestamp::from_microsecond(up_to).ok() })

@@ -78,11 +78,12 @@ pub trait UpkeepStore {
     /// Gives that right up.
     async fn release_upkeep(&self, holder: Uuid) -> Result<(), StoreError>;
 
-    /// Adds some thousands of the rows that wait for it to the sums. Returns how many, 0 when no row
-    /// waits; nothing when somebody else is at it.
+    /// Adds what some thousands of rows have left pending to the sums. Returns of how many rows, 0 when
+    /// nothing is pending; nothing when somebody else is at it.
     async fn roll_up(&self) -> Result<Option<u64>, StoreError>;
 
-    /// Deletes the oldest rows of the span, at most `most`. What is in no sum yet stays.
+    /// Deletes the oldest rows of the span, at most `most`. Sums count them as before, also those that
+    /// are still pending.
     async fn delete_old(&self, table: Aging, span: Span, most: u32) -> Result<Deleted, StoreError>;
 }
 
@@ -216,8 +217,15 @@ impl Upkeep {
         let Ok(until) = Timestamp::now().checked_sub(age) else { return Ok(true) };
         let mut expiry = Expiry::new(table, until);
         let mut is_done = false;
-        // A row that has just come out of a spool may be old; it counts before it goes.
-        while !is_done && self.sum_up().await? {
+        let mut summed_up = Instant::now();
+        while !is_done {
+            // This may take hours, in which sums are wanted, too.
+            if summed_up.elapsed() >= PAUSE {
+                if !self.sum_up().await? {
+                    break;
+                }
+                summed_up = Instant::now();
+            }
             match expiry.step(&*self.store).await? {
                 Some(rest) => sleep(rest).await,
                 None => is_done = true,
