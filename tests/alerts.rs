@@ -14,6 +14,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU16, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -232,6 +233,35 @@ fn a_disk_that_takes_nothing_keeps_nobody_from_being_told() {
     assert!(said.stdout.contains("\nNOT remembered, the next run may tell"), "{said:?}");
     assert!(said.stdout.contains("alerts.json"), "{said:?}");
     assert_eq!(mails.mails().len(), 1);
+}
+
+#[test]
+fn a_state_directory_that_is_not_there_or_hangs_keeps_nobody_from_being_told() {
+    let hang = |state: &Path| {
+        fs::create_dir_all(state).unwrap();
+        // Whoever opens it to write waits for somebody who reads.
+        let lock = state.join("alerts.lock");
+        assert!(Command::new("mkfifo").arg(lock).status().unwrap().success());
+    };
+    let not_a_directory = |state: &Path| fs::write(state, "").unwrap();
+    let broken: [(&dyn Fn(&Path), &str); 2] =
+        [(&not_a_directory, "cannot create"), (&hang, "does not answer")];
+    for (break_it, reason) in broken {
+        let (place, receiver) = (Place::new(), Receiver::start());
+        place.configure(&format!("  webhook: {{url: \"{}\", format: json}}\n", receiver.url()));
+        place.database(false);
+        break_it(&place.0.path("state"));
+        for _ in 0..2 {
+            let begun = Instant::now();
+            let said = place.health(&[]);
+            assert_eq!(said.status, Some(2), "{said:?}");
+            assert!(said.stdout.contains("\ntold: webhook\n"), "{said:?}");
+            assert!(said.stdout.contains("\nNOT remembered, the next run may tell"), "{said:?}");
+            assert!(said.stdout.contains(reason), "{said:?}");
+            assert_eq!(receiver.taken().len(), 1, "at every run");
+            assert!(begun.elapsed() < Duration::from_mins(1));
+        }
+    }
 }
 
 #[test]

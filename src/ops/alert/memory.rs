@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::ErrorKind,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,17 @@ use super::decide::AllTold;
 use crate::ops::{
     anew::create_state_dir,
     backup::repository::write_synced,
-    health::{Line, State},
+    health::{Line, State, within},
 };
+
+/// How long the file system may take for a file of a few kilobytes.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// The file whose lock keeps two runs apart.
+const LOCK: &str = "alerts.lock";
+
+/// The file with what is remembered.
+const FILE: &str = "alerts.json";
 
 /// How often it is tried to get the lock.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -54,43 +63,61 @@ struct Content {
 /// What is remembered; nobody else remembers anything meanwhile.
 #[derive(Debug)]
 pub(super) struct Memory {
-    file: PathBuf,
     content: Content,
     /// The instance that is looked at.
     instance: String,
     nothing: AllTold,
-    /// The open file is the lock, and the kernel gives it up with the process.
-    _lock: File,
+    place: Place,
 }
 
+/// Where it is kept.
+#[derive(Debug)]
+enum Place {
+    /// The open file is the lock, and the kernel gives it up with the process.
+    File { path: PathBuf, _lock: File },
+    /// Nowhere, for this reason.
+    Nowhere(String),
+}
+
+/// Another run is telling people, and did not come to an end.
+#[derive(Debug, thiserror::Error)]
+#[error("another `figw health --notify` holds {} for too long", .0.display())]
+pub(super) struct Held(PathBuf);
+
 impl Memory {
-    /// Reads what is remembered of `instance` in this directory, once no other run has it.
+    /// Reads what is remembered of `instance` in this directory, once no other run has it. Where
+    /// nothing can be read or kept, nothing is remembered: that disk may be the very thing to be told of.
     pub(super) async fn open(
         directory: &Path,
         instance: &str,
         patience: Duration,
-    ) -> anyhow::Result<Self> {
-        create_state_dir(directory)
-            .with_context(|| format!("cannot create {}", directory.display()))?;
-        let path = directory.join("alerts.lock");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let lock =
-            options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    ) -> Result<Self, Held> {
         let given_up = Instant::now() + patience;
-        while lock.try_lock().is_err() {
-            if Instant::now() >= given_up {
-                bail!("another `figw health --notify` holds {} for too long", path.display());
-            }
-            tokio::time::sleep(PAUSE).await;
+        loop {
+            let from = directory.to_owned();
+            let opened = within(LONGEST, move || read_locked(&from)).await;
+            let (content, place) = match opened.unwrap_or_else(|| Err(hangs(directory))) {
+                Ok(Some((content, lock))) => {
+                    (content, Place::File { path: directory.join(FILE), _lock: lock })
+                }
+                Ok(None) if Instant::now() >= given_up => {
+                    return Err(Held(directory.join(LOCK)));
+                }
+                Ok(None) => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                Err(error) => (Content::default(), Place::Nowhere(format!("{error:#}"))),
+            };
+            return Ok(Self::new(content, instance.to_owned(), place));
         }
-        let file = directory.join("alerts.json");
-        let mut content = read(&file)?;
+    }
+
+    fn new(mut content: Content, instance: String, place: Place) -> Self {
         let former = std::mem::take(&mut content.former);
         // Most directories have one instance: what was told is that one's.
-        content.instances.entry(instance.to_owned()).or_insert(former);
-        let instance = instance.to_owned();
-        Ok(Self { file, content, instance, nothing: AllTold::new(), _lock: lock })
+        content.instances.entry(instance.clone()).or_insert(former);
+        Self { content, instance, nothing: AllTold::new(), place }
     }
 
     fn own(&self) -> Option<&Remembered> {
@@ -131,9 +158,36 @@ impl Memory {
     }
 
     /// Brings it to the disk.
-    pub(super) fn keep(&self) -> anyhow::Result<()> {
+    pub(super) async fn keep(&self) -> anyhow::Result<()> {
+        let path = match &self.place {
+            Place::File { path, .. } => path.clone(),
+            Place::Nowhere(reason) => return Err(anyhow!(reason.clone())),
+        };
         let text = serde_json::to_vec_pretty(&self.content)?;
-        Ok(write_synced(&self.file, &text)?)
+        let place = path.clone();
+        let written = within(LONGEST, move || write_synced(&path, &text)).await;
+        Ok(written.ok_or_else(|| hangs(&place))??)
+    }
+}
+
+fn hangs(path: &Path) -> anyhow::Error {
+    anyhow!("{}: the file system does not answer", path.display())
+}
+
+/// Reads what is remembered in this directory, and holds the lock; nothing when another run holds it.
+fn read_locked(directory: &Path) -> anyhow::Result<Option<(Content, File)>> {
+    create_state_dir(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let path = directory.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let lock = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some((read(&directory.join(FILE))?, lock))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
     }
 }
 
@@ -170,11 +224,11 @@ mod tests {
         let place = directory.path();
         let mut one = open(place, "one").await;
         one.remember("webhook", critical());
-        one.keep().unwrap();
+        one.keep().await.unwrap();
         drop(one);
         let two = open(place, "two").await;
         assert_eq!(*two.told_by("webhook"), AllTold::new());
-        two.keep().unwrap();
+        two.keep().await.unwrap();
         drop(two);
         assert_eq!(*open(place, "one").await.told_by("webhook"), critical());
     }
@@ -192,7 +246,7 @@ mod tests {
         let one = open(place, "one").await;
         assert_eq!(*one.told_by("webhook"), critical());
         assert_eq!(one.since("gateway"), at.parse().ok());
-        one.keep().unwrap();
+        one.keep().await.unwrap();
         drop(one);
         assert_eq!(*open(place, "two").await.told_by("webhook"), AllTold::new());
         assert_eq!(*open(place, "one").await.told_by("webhook"), critical());

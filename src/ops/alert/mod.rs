@@ -2,7 +2,7 @@
 //!
 //! Each way to tell (a *channel*) remembers for itself what it has told of each instance, in one file
 //! under a lock. What could not be sent is not remembered, so the next run tells it: nothing else has
-//! to be kept.
+//! to be kept. Where nothing can be remembered, everything is told at every run.
 
 mod decide;
 mod memory;
@@ -36,7 +36,7 @@ pub struct Notified {
 /// Tells whoever the configuration names what is new in `report` about `instance`.
 ///
 /// # Errors
-/// When it cannot be found out what was told before; nobody is told then.
+/// When another run is telling people and does not come to an end.
 pub async fn notify(config: &Config, instance: &str, report: &Report) -> anyhow::Result<Notified> {
     let channels = send::channels(&config.alerts);
     let now = Timestamp::now();
@@ -62,8 +62,8 @@ pub async fn notify(config: &Config, instance: &str, report: &Report) -> anyhow:
         }
         // What was sent is remembered at once, whatever becomes of the next channel; a disk that takes
         // nothing keeps nobody from being told, and is told of in the end.
-        let _ = memory.keep();
+        let _ = memory.keep().await;
     }
-    notified.forgotten = memory.keep().err().map(|error| format!("{error:#}"));
+    notified.forgotten = memory.keep().await.err().map(|error| format!("{error:#}"));
     Ok(notified)
 }
