@@ -144,7 +144,7 @@ fn a_careless_deployment() {
         ("system.disk", "fail", "make room"),
         ("monitoring.metrics", "warn", "nobody has asked for /metrics"),
         ("monitoring.alerts", "warn", "nobody is told"),
-        ("logs.collected", "warn", "text on standard error"),
+        ("logs.collected", "warn", "text on a standard stream"),
         ("globus.openness", "warn", "everybody with a Globus account"),
         ("service.endpoints", "fail", "no endpoint is left for m"),
         ("attested.load_test", "fail", "nobody has attested"),

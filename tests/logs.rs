@@ -298,6 +298,35 @@ async fn a_log_that_nobody_reads_stops_nobody() {
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
 }
 
+#[tokio::test]
+async fn who_collects_standard_output_gets_the_log_there() {
+    let fake = Fake::start();
+    let plan = Plan::in_front_of(fake.api_url()).models([MODEL]).set("logging.format", "json");
+    let gateway = plan.set("logging.file", "/dev/stdout").prepare();
+    let mut process = gateway
+        .command()
+        .arg("serve")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let ready = Instant::now() + Duration::from_secs(30);
+    while gateway.get("/ready").is_none_or(|(status, _)| status != 200) {
+        assert!(Instant::now() < ready, "it does not become ready");
+        sleep(Duration::from_millis(50)).await;
+    }
+    Caller::of(&gateway).ask(CHAT, &chat(MODEL)).await.ok();
+    let pid = rustix::process::Pid::from_child(&process);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(process.wait().unwrap().success());
+    let output = process.wait_with_output().unwrap();
+    let lines = json_lines(&String::from_utf8(output.stdout).unwrap());
+    assert_eq!(access_lines(&lines).len(), 1, "{lines:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(Path::new("/dev/stdout").is_symlink(), "it is not rotated");
+}
+
 #[test]
 fn a_file_that_cannot_be_written_is_named_at_the_start() {
     let plan = Plan::in_front_of("http://127.0.0.1:9/v1").models([MODEL]);

@@ -5,7 +5,7 @@ use reqwest::Url;
 
 use super::{Context, Failure, Outcome};
 use crate::{
-    config::Config,
+    config::{Config, LogTarget},
     ops::serve::{self, ServeError, Start, dev},
     telemetry::logs,
 };
@@ -93,9 +93,9 @@ impl ServeArgs {
         } else {
             from_file(context, self.take_over)?
         };
-        let has_file = start.config.logging.file.is_some();
+        let logs_elsewhere = start.config.logging.target() != LogTarget::StandardError;
         let served = serve::serve(start).await.map_err(Failure::from);
-        if let (Err(failure), true) = (&served, has_file) {
+        if let (Err(failure), true) = (&served, logs_elsewhere) {
             tracing::error!("{failure}");
         }
         logs::finish();

@@ -1,6 +1,6 @@
 //! `logging`: what `serve` writes about itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,9 +22,10 @@ pub struct Logging {
     /// caller, model, endpoint, status, time, tokens and bytes. Health checks and paths that are not
     /// figw's get none.
     pub requests: LogRequests,
-    /// File to write to instead of standard error. It is made with mode 0640, and a restart goes on in it.
-    /// Several processes may write to it, as while one takes over from another. Whoever moves it away, as
-    /// logrotate does, need not tell figw: the next lines go to a new one.
+    /// File to write to instead of standard error, or `/dev/stdout` for standard output. A file is made with
+    /// mode 0640, and a restart goes on in it. Several processes may write to it, as while one takes over
+    /// from another. Whoever moves it away, as logrotate does, need not tell figw: the next lines go to a
+    /// new one.
     pub file: Option<PathBuf>,
     /// Size at which the file is rotated, to FILE.1, FILE.2 and so on; between two lines, never within one.
     #[serde(with = "size")]
@@ -52,7 +53,39 @@ impl Default for Logging {
     }
 }
 
+/// Where lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTarget<'a> {
+    /// Where nothing else is said.
+    StandardError,
+    /// `/dev/stdout`.
+    StandardOutput,
+    /// A file, which is rotated.
+    File(&'a Path),
+}
+
 impl Logging {
+    /// Where lines go.
+    #[must_use]
+    pub fn target(&self) -> LogTarget<'_> {
+        match self.file.as_deref() {
+            None => LogTarget::StandardError,
+            // As files they would be locked, and their names moved away.
+            Some(path) if path == Path::new("/dev/stderr") => LogTarget::StandardError,
+            Some(path) if path == Path::new("/dev/stdout") => LogTarget::StandardOutput,
+            Some(path) => LogTarget::File(path),
+        }
+    }
+
+    /// The file that lines go to, if it is one.
+    #[must_use]
+    pub fn own_file(&self) -> Option<&Path> {
+        match self.target() {
+            LogTarget::File(path) => Some(path),
+            LogTarget::StandardError | LogTarget::StandardOutput => None,
+        }
+    }
+
     pub(super) fn check(&self, complaints: &mut Complaints) {
         if self.max_bytes < 4096 {
             complaints.add("logging.max_bytes", "must be at least 4KiB");

@@ -44,7 +44,7 @@ pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute, ResultsBy};
 pub use health::Health;
 pub use import_env::{ImportError, Imported, import_env};
 pub use load::{Loaded, SEARCHED};
-pub use logging::{LogFormat, LogLevel, LogRequests, Logging, Prompts};
+pub use logging::{LogFormat, LogLevel, LogRequests, LogTarget, Logging, Prompts};
 pub use login::Login;
 pub use manual::manual;
 pub use operations::{Backup, Compression, Instance, Keep, Migrate, Objectives, RollingRestart};

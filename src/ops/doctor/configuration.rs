@@ -164,11 +164,11 @@ pub(super) fn alerts(subject: &Subject) -> Finding {
 /// Log lines outlast the process, and can be searched.
 pub(super) fn logs_collected(subject: &Subject) -> Finding {
     let logging = &subject.config().logging;
-    match (&logging.file, logging.format) {
+    match (logging.own_file(), logging.format) {
         (Some(file), _) => Finding::pass(format!("{} is kept and rotated", file.display())),
-        (None, LogFormat::Json) => Finding::pass("JSON on standard error, for a collector"),
+        (None, LogFormat::Json) => Finding::pass("JSON on a standard stream, for a collector"),
         (None, LogFormat::Text) => Finding::warn(
-            "text on standard error: it is kept only where systemd or a collector keeps it",
+            "text on a standard stream: it is kept only where systemd or a collector keeps it",
             "set logging.format to json for a collector, or logging.file",
         ),
     }

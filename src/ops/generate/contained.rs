@@ -61,7 +61,9 @@ impl Contained {
         // What the host has at these places is not in the container; TLS ends in front of it.
         server.tls = crate::config::Tls::default();
         server.redirect_http = None;
-        config.logging.file = None;
+        if config.logging.own_file().is_some() {
+            config.logging.file = None;
+        }
         config.backup.postgres_bin = None;
         let opens_backups = !config.backup.identities.is_empty();
         config.backup.identities =

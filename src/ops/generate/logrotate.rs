@@ -17,10 +17,10 @@ impl Logrotate {
     /// When there is no log file, or logrotate cannot be given its path.
     pub fn render(&self, config: &Config) -> Result<GeneratedFile, GenerateError> {
         let logging = &config.logging;
-        let Some(file) = &logging.file else {
+        let Some(file) = logging.own_file() else {
             return Err(GenerateError::new(
-                "logging.file is not set: figw writes to standard error, and the journal rotates by \
-                 itself; set logging.file to have a file",
+                "logging.file names no file: figw writes to standard error or output, and the journal \
+                 rotates by itself; set logging.file to have a file",
             ));
         };
         if file.is_relative() {

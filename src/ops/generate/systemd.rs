@@ -159,7 +159,7 @@ fn after(config: &Config) -> String {
 
 /// systemd makes the directory of the log file when it is one of the usual ones.
 fn logs(config: &Config) -> Result<String, GenerateError> {
-    let directory = config.logging.file.as_deref().and_then(Path::parent);
+    let directory = config.logging.own_file().and_then(Path::parent);
     let below = directory.and_then(|directory| directory.strip_prefix("/var/log").ok());
     match below.filter(|below| !below.as_os_str().is_empty()) {
         Some(below) => Ok(format!("LogsDirectory={}\nLogsDirectoryMode=0750", word(below)?)),
@@ -174,7 +174,7 @@ fn written(config: &Config) -> BTreeSet<PathBuf> {
     if let Ok(Location::Sqlite(file)) = plain_location(config) {
         directories.extend(file.parent().map(Path::to_owned));
     }
-    if let Some(file) = &config.logging.file {
+    if let Some(file) = config.logging.own_file() {
         let in_logs =
             file.parent().is_some_and(|d| d.starts_with("/var/log") && d != Path::new("/var/log"));
         directories.extend(file.parent().filter(|_| !in_logs).map(Path::to_owned));

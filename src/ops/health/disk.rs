@@ -32,7 +32,7 @@ fn places(config: &Config) -> Vec<(&'static str, PathBuf)> {
     if let Ok(Ok(Location::Sqlite(path))) = location {
         places.push(("database", directory_of(&path)));
     }
-    if let Some(file) = &config.logging.file {
+    if let Some(file) = config.logging.own_file() {
         places.push(("log", directory_of(file)));
     }
     places

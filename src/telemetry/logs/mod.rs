@@ -31,7 +31,7 @@ use self::{
     queue::Sink,
 };
 use super::access;
-use crate::config::{LogFormat, LogLevel, Logging};
+use crate::config::{LogFormat, LogLevel, LogTarget, Logging};
 
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
@@ -122,7 +122,8 @@ pub fn init_command(verbosity: Verbosity) -> Result<(), LogError> {
 /// When `RUST_LOG` cannot be read, the file cannot be written, or logs are set up already.
 pub fn init_server(logging: &Logging, verbosity: Verbosity) -> Result<LevelHandle, LogError> {
     let (filter, handle) = reload::Layer::new(filter(verbosity, logging.level)?);
-    let colors = verbosity.colors && logging.format == LogFormat::Text && logging.file.is_none();
+    let is_for_people = logging.format == LogFormat::Text;
+    let colors = verbosity.colors && is_for_people && logging.target() == LogTarget::StandardError;
     let queue = Queue::start(sink(logging)?).map_err(LogError::Thread)?;
     tracing_subscriber::registry()
         .with(filter)
@@ -138,10 +139,13 @@ pub fn init_server(logging: &Logging, verbosity: Verbosity) -> Result<LevelHandl
 }
 
 fn sink(logging: &Logging) -> Result<Sink, LogError> {
-    let Some(path) = &logging.file else { return Ok(Sink::StandardError) };
-    LogFile::open(path, logging.max_bytes, logging.keep)
-        .map(Sink::File)
-        .map_err(|reason| LogError::File { path: path.clone(), reason })
+    match logging.target() {
+        LogTarget::StandardError => Ok(Sink::StandardError),
+        LogTarget::StandardOutput => Ok(Sink::StandardOutput),
+        LogTarget::File(path) => LogFile::open(path, logging.max_bytes, logging.keep)
+            .map(Sink::File)
+            .map_err(|reason| LogError::File { path: path.to_owned(), reason }),
+    }
 }
 
 /// Writes the last lines of `serve`. Whatever is logged afterwards is lost.

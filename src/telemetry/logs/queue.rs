@@ -29,6 +29,7 @@ const LAST: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) enum Sink {
     StandardError,
+    StandardOutput,
     File(LogFile),
 }
 
@@ -161,12 +162,18 @@ impl Sink {
             return 0;
         }
         match self {
-            Self::StandardError => match io::stderr().lock().write_all(lines) {
-                Ok(()) => 0,
-                Err(_) => count(lines),
-            },
+            Self::StandardError => write_to(io::stderr().lock(), lines),
+            Self::StandardOutput => write_to(io::stdout().lock(), lines),
             Self::File(file) => file.write(lines),
         }
+    }
+}
+
+/// Writes whole lines to a stream, and returns how many were lost.
+fn write_to(mut stream: impl Write, lines: &[u8]) -> u64 {
+    match stream.write_all(lines).and_then(|()| stream.flush()) {
+        Ok(()) => 0,
+        Err(_) => count(lines),
     }
 }
 
