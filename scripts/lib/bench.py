@@ -22,6 +22,7 @@ LOADS = {
 RATIOS = [
     ("figw", "nginx", 2),
     ("figw-limits", "figw", 2),
+    ("figw", "figw-before", 2),
     ("figw-metrics", "figw-quiet", 3),
     ("figw-logs", "figw-quiet", 3),
 ]
@@ -134,8 +135,10 @@ def main():
     parser.add_argument("--target", action="append", type=Target, required=True)
     options = parser.parse_args()
     for number in range(1, options.rounds + 1):
+        # Each in turn is the first: what one has left to its database is written while the next is measured.
+        first = number % len(options.target)
         for load in LOADS:
-            for target in options.target:
+            for target in options.target[first:] + options.target[:first]:
                 print(f"bench: round {number}: {load}, {target.name}", file=sys.stderr)
                 target.measure(options, load)
     print(table(options.target))
