@@ -93,7 +93,8 @@ impl Authenticator {
             found => return found,
         }
         let logins = self.logins.as_ref().ok_or(AuthError::Unknown)?;
-        Ok(logins.caller(hash, token).await?)
+        // Boxed, so that requests with keys do not carry the room for a login around.
+        Ok(Box::pin(logins.caller(hash, token)).await?)
     }
 }
 

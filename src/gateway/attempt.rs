@@ -102,12 +102,13 @@ impl Gateway {
             Ok(Way::Direct(target)) => &**target,
             Ok(Way::GlobusCompute(target)) => {
                 let started = request.head.started;
-                let answer =
-                    self.send_to_cluster(target, call, served, started, budgets, record).await?;
+                // Boxed, so that no other request carries the room for it around.
+                let sent = self.send_to_cluster(target, call, served, started, budgets, record);
+                let answer = Box::pin(sent).await?;
                 return Ok((answer, budgets));
             }
             Ok(Way::Metis(target)) => {
-                current = self.live(target, served).await?;
+                current = Box::pin(self.live(target, served)).await?;
                 &*current
             }
             Ok(Way::Echo(settings)) => {

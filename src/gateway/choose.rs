@@ -94,16 +94,16 @@ fn anywhere(
     if !caller.may_ask_for(model) {
         return Err(model_not_in_key(model));
     }
-    let mut refusal = not_permitted(model);
+    let mut refusal = None;
     let mut targets = Vec::with_capacity(federated.targets.len());
     for target in federated.permitted(caller) {
         match available(&target.served) {
             Ok(()) => targets.push(target.clone()),
-            Err(why) => refusal = why,
+            Err(why) => refusal = Some(why),
         }
     }
     if targets.is_empty() {
-        return Err(refusal);
+        return Err(refusal.unwrap_or_else(|| not_permitted(model)));
     }
     // `least-busy` is the only policy there is.
     let Policy::LeastBusy = federated.policy;

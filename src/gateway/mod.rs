@@ -137,7 +137,7 @@ pub enum Place {
 }
 
 /// A request's head, as far as any request has one.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Head {
     /// What the caller sees as `x-request-id`.
     pub request_id: HeaderValue,
@@ -159,7 +159,7 @@ pub struct Head {
 #[derive(Debug)]
 pub struct Inference {
     /// Its head.
-    pub head: Head,
+    pub head: Arc<Head>,
     /// Its headers.
     pub headers: HeaderMap,
     /// Who asks.
@@ -364,8 +364,7 @@ impl Gateway {
             in_flight: self.in_flight.enter(),
             stay: None,
             reservation: None,
-            // Most of a head is only kept for its line in the log.
-            head: access::is_on().then(|| Box::new(request.head.clone())),
+            head: access::is_on().then(|| Arc::clone(&request.head)),
         };
         let transcript = Transcript::of(&request.body, self.settings.load().prompts);
         let mut record = Record::open(row, &request.head, scan.prompt_bytes, transcript, books);

@@ -62,7 +62,7 @@ pub struct Books {
     /// Tokens reserved there.
     pub reservation: Option<Reservation>,
     /// The request's head, when there is to be a line in the log.
-    pub head: Option<Box<Head>>,
+    pub head: Option<Arc<Head>>,
 }
 
 /// An open account. Dropping it means that the caller hung up.

@@ -42,7 +42,7 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .then(
             |path: BatchPath,
              app: Arc<App>,
-             head: Head,
+             head: Arc<Head>,
              headers: HeaderMap,
              query: String,
              body| {

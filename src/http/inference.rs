@@ -27,7 +27,7 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(head())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(|(place, route): (Place, Route), app: Arc<App>, head: Head, headers, body| {
+        .then(|(place, route): (Place, Route), app: Arc<App>, head: Arc<Head>, headers, body| {
             // Boxed here, so that warp's wrappers pass a pointer around and not kilobytes.
             Box::pin(async move {
                 if head.method != http::Method::POST {
@@ -44,7 +44,7 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
 
 async fn infer<B: Buf>(
     app: &App,
-    head: Head,
+    head: Arc<Head>,
     headers: HeaderMap,
     place: Place,
     route: Route,

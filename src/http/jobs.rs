@@ -19,7 +19,7 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(with(Arc::clone(app)))
         .and(head())
         .and(warp::header::headers_cloned())
-        .then(|cluster: String, app: Arc<App>, head: Head, headers: HeaderMap| async move {
+        .then(|cluster: String, app: Arc<App>, head: Arc<Head>, headers: HeaderMap| async move {
             match list(&app, &head, &headers, &cluster).await {
                 Ok(jobs) => error::json(StatusCode::OK, &jobs),
                 Err(refusal) => error::response(&refusal, error::Shape::OpenAi),

@@ -30,7 +30,7 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
             .and(with(Arc::clone(app)))
             .and(head())
             .and(warp::header::headers_cloned())
-            .then(move |app: Arc<App>, head, headers| async move {
+            .then(move |app: Arc<App>, head: Arc<Head>, headers: HeaderMap| async move {
                 answer(&app, &head, &headers, list).await
             })
     };
@@ -40,7 +40,7 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
             .and(with(Arc::clone(app)))
             .and(head())
             .and(warp::header::headers_cloned())
-            .then(|id: Tail, app: Arc<App>, head, headers| async move {
+            .then(|id: Tail, app: Arc<App>, head: Arc<Head>, headers: HeaderMap| async move {
                 let one =
                     |snapshot: &Snapshot, caller: &Caller| model(snapshot, caller, id.as_str());
                 answer(&app, &head, &headers, one).await

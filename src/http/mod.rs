@@ -83,8 +83,8 @@ fn read() -> impl Filter<Extract = (), Error = warp::Rejection> + Copy {
 }
 
 /// The request's head, as the server noted it on arrival.
-fn head() -> impl Filter<Extract = (Head,), Error = warp::Rejection> + Copy {
-    warp::ext::get::<Head>()
+fn head() -> impl Filter<Extract = (Arc<Head>,), Error = warp::Rejection> + Copy {
+    warp::ext::get::<Arc<Head>>()
 }
 
 /// Checks the caller's credentials and allowance.

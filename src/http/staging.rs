@@ -21,7 +21,7 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(with(Arc::clone(app)))
         .and(head())
         .and(warp::header::headers_cloned())
-        .then(|app: Arc<App>, head: Head, headers: HeaderMap| async move {
+        .then(|app: Arc<App>, head: Arc<Head>, headers: HeaderMap| async move {
             if head.method != Method::PUT {
                 return error::method_not_allowed("PUT", error::Shape::OpenAi);
             }

@@ -62,7 +62,7 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(head())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(|path: Path, app: Arc<App>, head: Head, headers: HeaderMap, body| {
+        .then(|path: Path, app: Arc<App>, head: Arc<Head>, headers: HeaderMap, body| {
             Box::pin(async move {
                 let answer = match (&path.id, &head.method) {
                     (None, &Method::POST) => submit(&app, &head, &headers, &path, body).await,

@@ -158,7 +158,8 @@ impl<'a> Course<'a> {
                 Choice::Send(index) | Choice::Try(index) => index,
                 Choice::Wait => {
                     let since = Instant::now();
-                    let waited = self.wait().await;
+                    // Boxed, so that who need not wait does not carry the room for it around.
+                    let waited = Box::pin(self.wait()).await;
                     self.waited += since.elapsed();
                     waited?;
                     continue;
@@ -167,7 +168,7 @@ impl<'a> Course<'a> {
                 Choice::None => return Ok(None),
             };
             let wanted = matches!(choice, Choice::Send(_));
-            if wanted && self.look_at(index).await {
+            if wanted && self.is_worth_a_look(index) && Box::pin(self.look_at(index)).await {
                 continue;
             }
             let line = &self.contenders[index].line;
@@ -303,12 +304,14 @@ impl<'a> Course<'a> {
         Seen { tried, standing, priority: one.priority, weight: one.weight, in_flight }
     }
 
+    /// Whether another endpoint could be asked instead, and this one was not looked at yet.
+    fn is_worth_a_look(&self, index: usize) -> bool {
+        self.contenders.len() > 1 && !self.contenders[index].looked_at
+    }
+
     /// Makes sure that an endpoint is there before it is preferred to others. True when it turned out
     /// to be otherwise than was known.
     async fn look_at(&mut self, index: usize) -> bool {
-        if self.contenders.len() == 1 || self.contenders[index].looked_at {
-            return false;
-        }
         self.contenders[index].looked_at = true;
         let line = &self.contenders[index].line;
         let known = line.vitals.presence();

@@ -121,7 +121,7 @@ impl Dashboard {
 
 /// A request for something of the dashboard's.
 struct Asked {
-    head: Head,
+    head: Arc<Head>,
     headers: HeaderMap,
     /// Below [`ROOT`], without what tells the form.
     path: String,
@@ -170,7 +170,7 @@ async fn read<B: Buf>(
     app: &App,
     dashboard: &Dashboard,
     path: Tail,
-    head: Head,
+    head: Arc<Head>,
     headers: HeaderMap,
     query: String,
     body: impl Stream<Item = Result<B, warp::Error>>,

@@ -136,7 +136,7 @@ impl<F: Routes> Service<Request<Incoming>> for Arrivals<F> {
             client,
             scope: Arc::clone(&scope),
         };
-        request.extensions_mut().insert(head);
+        request.extensions_mut().insert(Arc::new(head));
         let inner = Box::pin(tower_service::Service::call(&mut self.filter.clone(), request));
         let closing = self.closing.clone();
         Named { inner, scope, is_secure: self.is_secure, closing }
