@@ -27,7 +27,7 @@ fn rewind(estate: &Estate) {
     let trigger = if estate.is_sqlite() {
         "DROP TRIGGER usage_pending;"
     } else {
-        "DROP TRIGGER usage_pending ON usage; DROP FUNCTION note_usage_pending, latency_bucket;"
+        "DROP TRIGGER usage_pending ON usage; DROP FUNCTION note_usage_pending;"
     };
     let tables = [
         "tasks",

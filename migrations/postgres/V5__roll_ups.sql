@@ -3,7 +3,7 @@
 
 -- What is in no sum yet: what each statement has written to `usage`, by hour and user. A trigger fills
 -- it, so that rows count which an older program writes. The last three are buckets as in `usage_latency`,
--- one for each request that succeeded; `ids` tells V6 which rows it need not count.
+-- one for each request that succeeded; `ids` tells V6 which rows it need not count, and is empty since.
 CREATE TABLE usage_pending (
     batch             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     hour              timestamptz NOT NULL,
@@ -88,10 +88,6 @@ CREATE TABLE prompts (
 );
 CREATE INDEX prompts_by_time ON prompts (started_at);
 
--- The bucket of a value of `usage_latency`; none for what is too small for one.
-CREATE FUNCTION latency_bucket(value float8) RETURNS smallint IMMUTABLE LANGUAGE sql AS
-$$ SELECT CASE WHEN value >= 1 THEN floor(4 * ln(value) / ln(2::float8))::smallint END $$;
-
 CREATE FUNCTION note_usage_pending() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO usage_pending (hour, username, cluster, endpoint, model, requests, succeeded,
@@ -101,10 +97,14 @@ BEGIN
         count(*) FILTER (WHERE status < 400), count(*) FILTER (WHERE status BETWEEN 400 AND 499),
         count(*) FILTER (WHERE status >= 500), sum(prompt_tokens), sum(completion_tokens),
         sum(duration_us),
-        array_agg(latency_bucket(duration_us)) FILTER (WHERE status < 400),
-        array_agg(latency_bucket(first_byte_us)) FILTER (WHERE status < 400),
-        array_agg(latency_bucket(completion_tokens * 1e9::float8 / nullif(duration_us, 0)))
-            FILTER (WHERE status < 400),
+        array_agg(floor(4 * ln(greatest(duration_us, 1)::float8) / ln(2::float8))::smallint)
+            FILTER (WHERE status < 400 AND duration_us >= 1),
+        array_agg(floor(4 * ln(greatest(first_byte_us, 1)::float8) / ln(2::float8))::smallint)
+            FILTER (WHERE status < 400 AND first_byte_us >= 1),
+        array_agg(floor(4 * ln(greatest(completion_tokens * 1e9::float8 / greatest(duration_us, 1), 1))
+                / ln(2::float8))::smallint)
+            FILTER (WHERE status < 400 AND duration_us >= 1
+                AND completion_tokens * 1e9::float8 >= duration_us),
         array_agg(id)
     FROM written GROUP BY 1, 2, 3, 4, 5;
     RETURN NULL;

@@ -73,7 +73,8 @@ CREATE TABLE prompts (
 CREATE INDEX prompts_by_time ON prompts (started_at);
 
 CREATE TRIGGER usage_pending AFTER INSERT ON usage BEGIN
-    INSERT INTO usage_pending (id, started_at, username, cluster, endpoint, model, status,
+    -- What was deleted and is written once more may be pending still.
+    INSERT OR IGNORE INTO usage_pending (id, started_at, username, cluster, endpoint, model, status,
         prompt_tokens, completion_tokens, first_byte_us, duration_us)
     VALUES (new.id, new.started_at, new.username, new.cluster, new.endpoint, new.model, new.status,
         new.prompt_tokens, new.completion_tokens, new.first_byte_us, new.duration_us);

@@ -1,11 +1,16 @@
 use super::*;
 
 /// Migrations that lock a table which an earlier release has made, and why that is all right.
-const EXCUSED: &[(&str, &str)] = &[
-    ("V5__roll_ups", "the trigger's lock keeps writers out for a moment only: no row is read"),
+const EXCUSED: &[(Dialect, &str, &str)] = &[
     (
+        Dialect::Postgres,
+        "V5__roll_ups",
+        "the trigger's lock keeps writers out for a moment only: no row is read",
+    ),
+    (
+        Dialect::Sqlite,
         "V6__roll_up_earlier_rows",
-        "on SQLite, a second for each million rows, while rows wait in the spool",
+        "a second or so for each million rows, while rows wait in the spool",
     ),
 ];
 
@@ -21,7 +26,7 @@ fn offences(dialect: Dialect, all: &[Migration]) -> Vec<String> {
             Dialect::Sqlite => lock.rewrites,
         };
         let name = schema::label(one);
-        if EXCUSED.iter().all(|(excused, _)| *excused != name) {
+        if EXCUSED.iter().all(|(of, excused, _)| *of != dialect || *excused != name) {
             let bad = locks.iter().filter(is_bad);
             offences.extend(bad.map(|lock| format!("{name}: {} {}", lock.table, lock.mode)));
         }
@@ -37,7 +42,7 @@ fn no_migration_rewrites_or_blocks_a_table_that_is_in_use() {
         assert!(all.len() >= 4, "{dialect:?}: the migrations are there");
         assert_eq!(offences(dialect, &all), Vec::<String>::new(), "{dialect:?}");
     }
-    for (name, reason) in EXCUSED {
+    for (_, name, reason) in EXCUSED {
         assert!(schema::postgres().iter().any(|one| schema::label(one) == *name), "{name}");
         assert!(reason.len() > 20, "{name} needs a reason");
     }

@@ -20,7 +20,7 @@ const TASK: &str = "rows";
 /// Held while sums are changed: two transactions that add to the same ones would wait for each other.
 const LOCK: i64 = 0x6669_6777_0002;
 
-/// Rows added to the sums at a time, unless the first lot alone has more.
+/// What is pending is added to the sums until it comes from at least so many rows.
 const MOST_ROWS: i64 = 20_000;
 
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
