@@ -415,7 +415,7 @@ fn a_first_env_file_becomes_yaml_that_loads() {
     let imported = host.run(&["config", "import-env", &file], &[]);
     assert_eq!(imported.status, 0, "{}", imported.stderr);
     assert!(!imported.stdout.contains(SECRET) && !imported.stderr.contains(SECRET));
-    assert!(imported.stderr.contains("SECRET_KEY was not taken over: figw keeps no signed"));
+    assert!(imported.stderr.contains("SECRET_KEY was not taken over: only the dashboard has"));
     assert!(imported.stderr.contains("NEWER_SETTING was not taken over: figw has no such setting"));
     assert!(imported.stderr.contains(
         "set the environment variable DATABASE_URL to \

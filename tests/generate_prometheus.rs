@@ -265,8 +265,13 @@ const CASES: &[Case] = &[
     ),
     (
         "FigwBackupOld",
-        &[("figw_backup_newest_timestamp_seconds", "-900000x120")],
+        &[("figw_backup_newest_timestamp_seconds", "2600x120")],
         &[("figw_backup_newest_timestamp_seconds", "7000x120")],
+    ),
+    (
+        "FigwBackupMissed",
+        &[("figw_backup_newest_timestamp_seconds", "-1x120")],
+        &[("figw_backup_newest_timestamp_seconds", "2600x120")],
     ),
 ];
 

@@ -175,7 +175,7 @@ fn deep_checks_tell_what_a_disaster_would_cost() {
 
         drills_are_judged(&estate);
         let said = estate.figw(&["health", "--deep"]);
-        says(&said, 2, "FIGW CRITICAL - http://127.0.0.1:1/ready: ");
+        says(&said, 2, "FIGW CRITICAL - gateway: http://127.0.0.1:1/ready: ");
         let names = said.stdout.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1));
         let names: Vec<_> = names.filter(|name| *name != "clock").collect();
         let all = ["gateway", "admin", "database", "endpoints", "disk", "backup", "drill"];

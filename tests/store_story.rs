@@ -15,7 +15,7 @@ use figw::{
         TaskOutcome, UsageRow, catalog::Echo,
     },
     store::{
-        self, CatalogEdit, RowBatch, SchemaState, Store, StoreError, StoreOptions,
+        self, CatalogEdit, Location, RowBatch, SchemaState, Store, StoreError, StoreOptions,
         migrate::{self, MigrateError, Progress},
     },
 };
@@ -76,11 +76,18 @@ async fn an_empty_database_is_migrated(options: &StoreOptions) {
     let SchemaState::Behind { pending } = migrate::plan(options).await.unwrap() else {
         panic!("an empty database misses everything");
     };
-    let store = store::open(options).await.unwrap();
-    assert_eq!(
-        store.schema_state().await.unwrap(),
-        SchemaState::Behind { pending: pending.clone() }
-    );
+    let found = store::open(options).await;
+    if let Location::Sqlite(path) = options.location().unwrap() {
+        let refused = found.err().unwrap().to_string();
+        assert!(
+            refused.contains("there is no file") && refused.contains("figw migrate"),
+            "{refused}"
+        );
+        assert!(!path.exists(), "looking makes nothing");
+    } else {
+        let state = found.unwrap().schema_state().await.unwrap();
+        assert_eq!(state, SchemaState::Behind { pending: pending.clone() });
+    }
     let mut finished = Vec::new();
     let mut note = |progress: Progress<'_>| {
         if let Progress::Finished { migration, .. } = progress {
@@ -90,6 +97,7 @@ async fn an_empty_database_is_migrated(options: &StoreOptions) {
     let applied = migrate::apply(options, Duration::ZERO, &mut note).await.unwrap();
     assert_eq!(applied, pending);
     assert_eq!(finished, pending);
+    let store = store::open(options).await.unwrap();
     assert_eq!(store.schema_state().await.unwrap(), SchemaState::Current);
     let again = migrate::apply(options, Duration::ZERO, &mut |_| {}).await.unwrap();
     assert!(again.is_empty(), "nothing to do the second time");

@@ -100,9 +100,12 @@ impl DoctorArgs {
         let ok = failed == 0 && passed + warned > 0;
         let value = json!({ "ok": ok, "stage": stage, "summary": summary, "checks": lines });
         let total = match passed + warned + failed {
-            0 => "nothing to check: the configuration uses nothing that the checks are about"
-                .to_owned(),
-            _ => format!("{passed} passed, {warned} warnings, {failed} failed"),
+            0 if lines.is_empty() => "no check: none of those is in this stage".to_owned(),
+            0 => "nothing was checked; each line says why".to_owned(),
+            _ => {
+                let plural = if warned == 1 { "" } else { "s" };
+                format!("{passed} passed, {warned} warning{plural}, {failed} failed")
+            }
         };
         context.print(&value, format!("{}{total}", report(&lines)))?;
         Ok(if ok { Outcome::Done } else { Outcome::NotGood })

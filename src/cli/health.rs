@@ -60,8 +60,8 @@ fn about_checks() -> String {
         "\nIn brackets: the numbers in its performance data. Every check but `gateway` needs --deep or --only. Endpoints that are disabled, in \
          maintenance, or without compute nodes (cold) are not asked, and it says so. Thresholds are \
          in the section health of the configuration; figw-faults(7) tells what each fault looks like. \
-         In JSON each check has name, state, evidence, since and measures; a measure has name, \
-         value, unit (s, B or none), warning, critical and alarm (above or below these).",
+         In JSON each check has name, state, evidence and, where there is one, since and measures; a \
+         measure has name, value, unit (s, B or none), warning, critical and alarm (above or below these).",
     );
     text
 }
@@ -84,7 +84,7 @@ impl HealthArgs {
             // Monitoring systems read standard output only.
             Err(failure) => Checked::only(Report::unknown(failure.to_string())),
         };
-        let state = checked.state();
+        let state = checked.report.state;
         if !(context.global.quiet && state == State::Ok) {
             context.print(&checked, &checked)?;
         }
@@ -103,11 +103,10 @@ impl HealthArgs {
         }
         let instance = self.url.as_ref().map_or_else(|| instance_name(config), name_of);
         match alert::notify(config, &instance, &report).await {
-            Ok(notified) => Checked { report, notified: Some(notified) },
+            Ok(notified) => Checked::new(report, notified),
             Err(error) => {
                 let reason = format!("{error:#}");
-                let notified = Notified { failed: vec![reason], ..Notified::default() };
-                Checked { report, notified: Some(notified) }
+                Checked::new(report, Notified { failed: vec![reason], ..Notified::default() })
             }
         }
     }
@@ -163,14 +162,20 @@ impl Checked {
         Self { report, notified: None }
     }
 
-    /// The report's, but never OK when somebody should have been told and was not, or is told again
-    /// and again.
-    fn state(&self) -> State {
-        let was_told = self
-            .notified
-            .as_ref()
-            .is_none_or(|notified| notified.failed.is_empty() && notified.forgotten.is_none());
-        if was_told { self.report.state } else { self.report.state.max(State::Warning) }
+    /// Never OK when somebody should have been told and was not, or is told again and again.
+    fn new(mut report: Report, notified: Notified) -> Self {
+        let trouble = if !notified.failed.is_empty() {
+            Some("nobody, or not everybody, could be told; see below")
+        } else if notified.forgotten.is_some() {
+            Some("what was told cannot be remembered; see below")
+        } else {
+            None
+        };
+        if let (Some(trouble), State::Ok) = (trouble, report.state) {
+            report.state = State::Warning;
+            report.reason = Some(trouble.to_owned());
+        }
+        Self { report, notified: Some(notified) }
     }
 }
 

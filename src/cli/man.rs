@@ -49,7 +49,7 @@ fn add_pages(command: &clap::Command, pages: &mut Vec<Page>) -> std::io::Result<
     for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
         add_pages(subcommand, pages)?;
     }
-    let man = Man::new(command.clone());
+    let man = Man::new(command.clone()).source(concat!("figw ", env!("CARGO_PKG_VERSION")));
     let mut content = Vec::new();
     man.render(&mut content)?;
     pages.push(Page { file_name: man.get_filename(), content });

@@ -83,6 +83,7 @@ impl Cli {
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// Configuration file [default: ./config.yaml, then /etc/figw/config.yaml, else built-in values]
     #[arg(short, long, global = true, value_name = "FILE", env = "FIGW_CONFIG")]
@@ -275,7 +276,9 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     /// Say who used what
     ///
-    /// The sums are exact up to this moment, and those of days whose rows retention has deleted stay.
+    /// Counted is what was sent to an endpoint, whatever came of it, once its row is in the database: a
+    /// second or so after its end. What was refused before is not. Sums of days whose rows retention has
+    /// deleted stay.
     /// A request counts for the day on which it began, in UTC.
     Usage(usage::UsageArgs),
     /// Print a completion script for a shell

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -51,7 +52,20 @@ impl Default for Dashboard {
     }
 }
 
+/// The shortest session secret that is taken, in characters.
+const SHORTEST_SECRET: usize = 32;
+
 impl Dashboard {
+    /// What is wrong with a session secret.
+    #[must_use]
+    pub fn complain_of(secret: &SecretString) -> Option<String> {
+        (secret.expose_secret().len() < SHORTEST_SECRET).then(|| {
+            format!(
+                "has fewer than {SHORTEST_SECRET} characters; make one with `openssl rand -hex 32`"
+            )
+        })
+    }
+
     pub(super) fn check(&self, complaints: &mut Complaints) {
         let Some(url) = &self.public_url else { return };
         if url.as_url().path() != "/" || url.as_url().query().is_some() {

@@ -53,11 +53,11 @@ pub fn import_env(text: &str, inline_secrets: bool) -> Result<Imported, ImportEr
 
 /// Variables that have no place in figw's configuration, by the beginning of their name.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("SECRET_KEY", "figw keeps no signed sessions"),
+    ("SECRET_KEY", "only the dashboard has sessions; they have dashboard.session_secret"),
     ("DEBUG", "use -v, or logging.level"),
     ("ALLOWED_HOSTS", "figw answers under every host name; the proxy in front decides"),
     ("RUNNING_AUTOMATED_TEST_SUITE", "figw has no switch that skips checks"),
-    ("LOG_TO_STDOUT", "figw logs to standard error"),
+    ("LOG_TO_STDOUT", "figw logs to standard error; logging.file can be /dev/stdout"),
     ("ENABLE_BATCHES", "whether an endpoint does batches stands in the catalogue"),
     ("METIS_", "addresses and tokens of back ends belong to the catalogue; see figw-cluster(1)"),
     ("SOPHIA_QSTAT_", "belongs to the cluster in the catalogue; see figw-cluster(1)"),

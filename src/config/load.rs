@@ -7,10 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use secrecy::SecretString;
 use serde_yaml::{Mapping, Value};
 
 use super::{
-    Config,
+    Config, Dashboard,
     environment::overrides,
     lines::Lines,
     problem::{Complaints, ConfigError, Origin, Problem},
@@ -114,17 +115,21 @@ impl Loaded {
     /// Reads every secret once, so that a missing one is found before it is needed.
     ///
     /// # Errors
-    /// Every secret that cannot be read.
+    /// Every secret that cannot be read, or is too short for what it is for.
     pub fn check_secrets(&self) -> Result<(), ConfigError> {
         let mut config = self.config.clone();
         let mut missing = Vec::new();
-        config.each_secret(&mut |key, secret| {
-            if let Err(error) = secret.reveal() {
-                missing.push((key.to_owned(), error.reason));
-            }
+        config.each_secret(&mut |key, secret| match secret.reveal() {
+            Err(error) => missing.push((key.to_owned(), error.reason)),
+            Ok(text) => missing.extend(too_short(key, &text).map(|why| (key.to_owned(), why))),
         });
         if missing.is_empty() { Ok(()) } else { Err(self.origins.error(missing)) }
     }
+}
+
+/// What is wrong with a secret that cannot protect what it is for.
+fn too_short(key: &str, secret: &SecretString) -> Option<String> {
+    (key == "dashboard.session_secret").then(|| Dashboard::complain_of(secret)).flatten()
 }
 
 impl Config {

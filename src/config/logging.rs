@@ -10,7 +10,7 @@ use super::{
     units::{SizeForm, size},
 };
 
-/// What `serve` writes about itself, to standard error or to a file.
+/// What `serve` writes about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logging {

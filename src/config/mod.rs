@@ -113,8 +113,7 @@ pub struct Config {
     /// credentials that they have for the API. Behind a proxy that ends TLS, it must send
     /// `X-Forwarded-Proto`, and be listed in `server.trusted_proxies`: wrong keys are counted by address.
     pub dashboard: Dashboard,
-    /// What `serve` writes about itself, to standard error or to a file. Standard output is for the
-    /// results of commands, here as everywhere.
+    /// What `serve` writes about itself: to standard error, or as `file` says to standard output or a file.
     ///
     /// A thread writes the lines, about 50 ms after they were made, warnings at once: requests wait for no
     /// disk. Lines that come faster than they can be written, or that the disk does not take, are lost and

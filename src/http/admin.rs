@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use metrics::gauge;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -36,12 +36,8 @@ pub struct Admin {
 #[must_use]
 pub fn routes(admin: &Arc<Admin>) -> BoxedFilter<(Response,)> {
     let admin_path = || warp::path("admin");
-    let get = |name: &'static str, handle: fn(&Admin) -> Response| {
-        route(admin, handle, warp::path(name).and(warp::path::end()).and(warp::get()).boxed())
-    };
-    let post = |name: &'static str, handle: fn(&Admin) -> Response| {
-        route(admin, handle, warp::path(name).and(warp::path::end()).and(warp::post()).boxed())
-    };
+    let get = |name, handle| route(admin, name, "GET, HEAD", handle);
+    let post = |name, handle| route(admin, name, "POST", handle);
     let levers = get("status", status)
         .or(post("drain", |admin| {
             admin.app.readiness.drain();
@@ -72,18 +68,28 @@ pub fn routes(admin: &Arc<Admin>) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
+/// A path that is answered by `handle` when it is asked with one of the `methods`.
 fn route(
     admin: &Arc<Admin>,
+    name: &'static str,
+    methods: &'static str,
     handle: fn(&Admin) -> Response,
-    path: BoxedFilter<()>,
 ) -> BoxedFilter<(Response,)> {
-    path.and(with(Arc::clone(admin)))
+    let answer = move |admin: Arc<Admin>, headers: HeaderMap, method: Method| {
+        if !admin.admits(&headers) {
+            refused()
+        } else if methods.split(", ").any(|allowed| allowed == method.as_str()) {
+            handle(&admin)
+        } else {
+            error::method_not_allowed(methods, error::Shape::OpenAi)
+        }
+    };
+    warp::path(name)
+        .and(warp::path::end())
+        .and(with(Arc::clone(admin)))
         .and(warp::header::headers_cloned())
-        .map(
-            move |admin: Arc<Admin>, headers: HeaderMap| {
-                if admin.admits(&headers) { handle(&admin) } else { refused() }
-            },
-        )
+        .and(warp::method())
+        .map(answer)
         .boxed()
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use metrics::gauge;
 use serde::Serialize;
@@ -25,6 +25,9 @@ use crate::{
     domain::{Health, Trouble},
     store::{Reader, RowWriter},
 };
+
+/// Who asks `/ready` by this name does not watch: `figw doctor`, which wants to know whether anybody does.
+pub const UNNOTED_AGENT: HeaderValue = HeaderValue::from_static("figw-doctor");
 
 /// No moment at all.
 const NEVER: u64 = u64::MAX;
@@ -341,11 +344,16 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .or(first().and(warp::path("health")).and(here()))
         .unify()
         .map(|| never_cached(error::json(StatusCode::OK, &json!({ "status": "ok" }))));
-    let ready = warp::path("ready").and(here()).and(with(Arc::clone(app))).map(|app: Arc<App>| {
-        app.readiness.ready_asked.now();
-        let (status, body) = app.readiness.report();
-        never_cached(error::json(status, &body))
-    });
+    let agent = warp::header::headers_cloned();
+    let ready = warp::path("ready").and(here()).and(with(Arc::clone(app))).and(agent).map(
+        |app: Arc<App>, headers: HeaderMap| {
+            if headers.get(header::USER_AGENT) != Some(&UNNOTED_AGENT) {
+                app.readiness.ready_asked.now();
+            }
+            let (status, body) = app.readiness.report();
+            never_cached(error::json(status, &body))
+        },
+    );
     let status = first().and(warp::path("status")).and(here()).and(with(Arc::clone(app))).map(
         |app: Arc<App>| never_cached(error::json(StatusCode::OK, &clusters(&app.gateway.catalog))),
     );

@@ -59,15 +59,12 @@ impl Crontab {
         search: Option<&OsStr>,
         variables: impl IntoIterator<Item = String>,
     ) -> Self {
-        let location = database::options(config).map(|options| options.location());
-        let is_postgres = matches!(location, Ok(Ok(Location::Postgres(_))));
+        let is_postgres = matches!(location(config), Some(Location::Postgres(_)));
         let tools = || config.backup.postgres_bin.clone().or_else(|| find("pg_dump", search?));
-        let is_sqlite_relative =
-            matches!(&location, Ok(Ok(Location::Sqlite(path))) if path.is_relative());
         Self {
             program,
             config_file,
-            directory: Some(directory).filter(|_| is_sqlite_relative || has_relative_paths(config)),
+            directory: Some(directory).filter(|_| has_relative_paths(config)),
             user: None,
             tools: if is_postgres { tools() } else { None },
             is_postgres,
@@ -213,8 +210,15 @@ fn find(program: &str, search: &OsStr) -> Option<PathBuf> {
         .find(|directory| directory.is_absolute() && directory.join(program).is_file())
 }
 
+fn location(config: &Config) -> Option<Location> {
+    database::options(config).ok()?.location().ok()
+}
+
 /// Whether backups depend on the working directory.
-fn has_relative_paths(config: &Config) -> bool {
+pub(crate) fn has_relative_paths(config: &Config) -> bool {
+    if matches!(location(config), Some(Location::Sqlite(path)) if path.is_relative()) {
+        return true;
+    }
     let backup = &config.backup;
     let in_secrets = config.secrets().into_iter().any(|secret| match secret.source() {
         SecretSource::Reference(SecretReference::File(path)) => Path::new(path).is_relative(),

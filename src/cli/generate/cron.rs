@@ -45,6 +45,13 @@ impl CronArgs {
                  backup.postgres_bin, and generate again"
             );
         }
+        if let Some(directory) = &crontab.directory {
+            tracing::warn!(
+                "the configuration has relative paths, and these jobs begin in {}; the service of \
+                 `figw generate systemd` begins in /var/lib/figw: make the paths absolute",
+                directory.display()
+            );
+        }
         if !crontab.variables.is_empty() {
             tracing::warn!(
                 "cron does not have {}: see the remark in the crontab",

@@ -8,7 +8,7 @@ use clap::Args;
 use super::{output::Destination, user_name};
 use crate::{
     cli::{Context, Failure, Outcome},
-    ops::generate::Systemd,
+    ops::{cron::has_relative_paths, generate::Systemd},
 };
 
 /// Arguments of `generate systemd`.
@@ -43,6 +43,13 @@ impl SystemdArgs {
         };
         let systemd = Systemd { program, config_file: file.transpose()?, user: self.user };
         let files = systemd.render(&loaded.config).map_err(Failure::usage)?;
-        self.destination.deliver(context, &files)
+        let outcome = self.destination.deliver(context, &files)?;
+        if has_relative_paths(&loaded.config) {
+            tracing::warn!(
+                "the configuration has relative paths, and the service begins in /var/lib/figw, not where \
+                 commands are run: make the paths absolute"
+            );
+        }
+        Ok(outcome)
     }
 }

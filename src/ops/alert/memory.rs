@@ -1,7 +1,7 @@
 //! What was seen and what was told, from one run to the next.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions, TryLockError},
     io::ErrorKind,
     os::unix::fs::OpenOptionsExt,
@@ -67,6 +67,8 @@ pub(super) struct Memory {
     /// The instance that is looked at.
     instance: String,
     nothing: AllTold,
+    /// Checks that nothing was remembered of.
+    first_looks: BTreeSet<&'static str>,
     place: Place,
 }
 
@@ -117,7 +119,8 @@ impl Memory {
         let former = std::mem::take(&mut content.former);
         // Most directories have one instance: what was told is that one's.
         content.instances.entry(instance.clone()).or_insert(former);
-        Self { content, instance, nothing: AllTold::new(), place }
+        let (nothing, first_looks) = Default::default();
+        Self { content, instance, nothing, first_looks, place }
     }
 
     fn own(&self) -> Option<&Remembered> {
@@ -130,16 +133,22 @@ impl Memory {
 
     /// Notes what is seen now.
     pub(super) fn see(&mut self, lines: &[Line], now: Timestamp) {
-        let own = self.own_mut();
         for line in lines {
             let state = line.finding.state;
             let since = line.finding.since.unwrap_or(now);
-            let seen = own.seen.entry(line.name.to_owned());
-            let seen = seen.or_insert(Seen { state, since });
-            if seen.state != state {
-                *seen = Seen { state, since };
+            let before = self.own_mut().seen.get(line.name).map(|seen| seen.state);
+            if before.is_none() {
+                self.first_looks.insert(line.name);
+            }
+            if before != Some(state) {
+                self.own_mut().seen.insert(line.name.to_owned(), Seen { state, since });
             }
         }
+    }
+
+    /// Whether nobody knows how a check was before this run.
+    pub(super) fn is_first_look(&self, check: &str) -> bool {
+        self.first_looks.contains(check)
     }
 
     /// Since when a check has been in its state.
@@ -198,7 +207,10 @@ fn read(file: &Path) -> anyhow::Result<Content> {
         text => text.with_context(|| format!("cannot read {}", file.display()))?,
     };
     Ok(serde_json::from_slice(&text).unwrap_or_else(|error| {
-        tracing::warn!(%error, file = %file.display(), "what was told is forgotten");
+        tracing::warn!(
+            "{} makes no sense ({error}); it is begun anew, and everything is told once more",
+            file.display()
+        );
         Content::default()
     }))
 }

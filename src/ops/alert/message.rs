@@ -29,6 +29,7 @@ struct Told {
     kind: Kind,
     state: State,
     before: Option<State>,
+    is_first_look: bool,
     since: Timestamp,
     evidence: String,
 }
@@ -55,6 +56,7 @@ impl Message {
             kind: change.kind,
             state: change.line.finding.state,
             before: change.before,
+            is_first_look: memory.is_first_look(change.line.name),
             since: memory.since(change.line.name).unwrap_or(now),
             evidence: plain(&change.line.finding.evidence, LONGEST_EVIDENCE),
         });
@@ -117,7 +119,7 @@ impl Message {
 
     /// As the body of a mail.
     pub(super) fn text(&self) -> String {
-        let mut text = format!("{} is {} at {}.\n", self.instance, self.state.word(), self.at);
+        let mut text = format!("{} is {} at {:.0}.\n", self.instance, self.state.word(), self.at);
         for told in &self.told {
             // Writing to a string cannot fail.
             let _ = write!(text, "\n{} {}\n  {}\n", told.check, told.heading(), told.evidence);
@@ -136,6 +138,8 @@ impl Told {
             (Kind::Reminder, Some(before)) if before == self.state => {
                 format!("is still {word}, since {since}")
             }
+            // It may have been so for long before anybody looked.
+            (_, None) if self.is_first_look => format!("is {word} at the first look, {since}"),
             (_, before) => {
                 let before = before.unwrap_or(State::Ok).word();
                 format!("is {word} since {since}, was {before}")
@@ -180,6 +184,7 @@ mod tests {
             kind: Kind::Worse,
             state: State::Critical,
             before: None,
+            is_first_look: false,
             since: at,
             evidence: plain(evidence, LONGEST_EVIDENCE),
         };

@@ -120,7 +120,7 @@ pub(super) fn find(subject: &Subject, name: &str) -> Finding {
         None => Finding::fail(format!("nobody has attested: {question}"), remedy),
         Some(found) => {
             let note = found.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
-            let told = format!("attested by {} at {}{note}", found.by, found.at);
+            let told = format!("attested by {} at {:.0}{note}", found.by, found.at);
             if is_over(config, found, subject.now) {
                 Finding::warn(format!("{told}, too long ago"), remedy)
             } else {

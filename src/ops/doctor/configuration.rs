@@ -121,7 +121,8 @@ pub(super) fn one_database(subject: &Subject) -> Finding {
             format!("{count} instances share no Redis: each has the whole of each limit"),
             "set cache.redis_url on all of them",
         ),
-        (_, count) => Finding::pass(format!("{} instances, one database", count.max(1))),
+        (_, 0 | 1) => Finding::pass("one instance"),
+        (_, count) => Finding::pass(format!("{count} instances, one database")),
     }
 }
 
@@ -165,7 +166,15 @@ pub(super) fn alerts(subject: &Subject) -> Finding {
 pub(super) fn logs_collected(subject: &Subject) -> Finding {
     let logging = &subject.config().logging;
     match (logging.own_file(), logging.format) {
-        (Some(file), _) => Finding::pass(format!("{} is kept and rotated", file.display())),
+        (Some(file), _) => {
+            match file.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+                Some(directory) if !directory.is_dir() => Finding::fail(
+                    format!("logging.file: there is no directory {}", directory.display()),
+                    "make it, and let figw's user write there",
+                ),
+                _ => Finding::pass(format!("{} is kept and rotated", file.display())),
+            }
+        }
         (None, LogFormat::Json) => Finding::pass("JSON on a standard stream, for a collector"),
         (None, LogFormat::Text) => Finding::warn(
             "text on a standard stream: it is kept only where systemd or a collector keeps it",

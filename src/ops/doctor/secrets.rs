@@ -36,7 +36,15 @@ pub(super) fn outside(subject: &Subject) -> Finding {
     });
     let names: Vec<_> = literal.map(|secret| secret.key().to_owned()).collect();
     if names.is_empty() {
-        return Finding::pass(format!("{} secrets are set, none in the file", secrets.len()));
+        let is_one = |source: &SecretSource| match source {
+            SecretSource::Plain(text) => holds_secret(text),
+            SecretSource::Reference(_) => true,
+        };
+        return Finding::pass(match secrets.iter().filter(|one| is_one(one.source())).count() {
+            0 => "no secret is set".to_owned(),
+            1 => "one secret is set, and not in the file".to_owned(),
+            count => format!("{count} secrets are set, none in the file"),
+        });
     }
     Finding::fail(
         format!("the configuration file itself holds {}", names.join(", ")),

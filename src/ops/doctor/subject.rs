@@ -34,7 +34,8 @@ impl Subject {
         public_url: Option<Url>,
         credentials: Option<SecretString>,
     ) -> Self {
-        let behind = health::Subject::new(loaded.config.clone(), None);
+        let mut behind = health::Subject::new(loaded.config.clone(), None);
+        behind.is_monitoring = false;
         let running = admin::ask(&loaded.config.server).await;
         Self { loaded, behind, running, public_url, credentials, now: Timestamp::now() }
     }

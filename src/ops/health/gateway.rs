@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::StatusCode;
+use http::{StatusCode, header::USER_AGENT};
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Finding, Measure, State, Subject};
-use crate::{config::Server, outbound};
+use crate::{config::Server, http::health::UNNOTED_AGENT, outbound};
 
 /// How long the gateway may take to answer.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub(super) async fn check(subject: &Subject) -> Option<Finding> {
         None => own_url(&subject.config.server),
     };
     let begun = Instant::now();
-    let finding = match ask(&url, subject.url.is_none()).await {
+    let finding = match ask(&url, subject).await {
         Ok((status, body)) => judge(&url, status, &body),
         Err(error) => {
             let reason = if error.is_timeout() {
@@ -66,10 +66,16 @@ pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
     last.to_string()
 }
 
-async fn ask(url: &str, is_own: bool) -> reqwest::Result<(StatusCode, Vec<u8>)> {
-    let client =
-        if is_own { outbound::own_client(LONGEST) } else { outbound::direct_client(LONGEST) };
-    let response = client?.get(url).send().await?;
+async fn ask(url: &str, subject: &Subject) -> reqwest::Result<(StatusCode, Vec<u8>)> {
+    let client = match subject.url {
+        Some(_) => outbound::direct_client(LONGEST)?,
+        None => outbound::own_client(LONGEST)?,
+    };
+    let mut request = client.get(url);
+    if !subject.is_monitoring {
+        request = request.header(USER_AGENT, UNNOTED_AGENT);
+    }
+    let response = request.send().await?;
     let status = response.status();
     Ok((status, response.bytes().await?.to_vec()))
 }

@@ -275,6 +275,10 @@ pub(in crate::ops) async fn within<T: Send + 'static>(
     tokio::time::timeout(longest, looking).await.ok()?.ok()
 }
 
+fn does_not_apply() -> Finding {
+    Finding::new(State::Unknown, "does not apply: the configuration has nothing of the kind")
+}
+
 /// Runs the checks named in `only`, side by side; without any, those that are quick, or with `deep`
 /// all of them. A check that has not ended within `patience` is unknown.
 pub async fn examine(subject: &Subject, only: &[String], deep: bool, patience: Duration) -> Report {
@@ -289,7 +293,10 @@ pub async fn examine(subject: &Subject, only: &[String], deep: bool, patience: D
             let evidence = format!("no result within {:.0} s", longest.as_secs_f64());
             Some(Finding::new(State::Unknown, evidence))
         });
-        Some(Line { name: check.name, finding: finding? })
+        // Who has asked for it is not left to think that it was looked at.
+        let asked_for = !only.is_empty();
+        let finding = finding.or_else(|| asked_for.then(does_not_apply))?;
+        Some(Line { name: check.name, finding })
     });
     Report::new(join_all(lines).await.into_iter().flatten().collect())
 }

@@ -11,7 +11,7 @@ use super::{Line, State};
 pub struct Report {
     /// The worst of their states.
     pub state: State,
-    /// What was wrong before anything could be checked.
+    /// What is wrong beside the checks: nothing could be checked, or nobody be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Each check.
@@ -43,8 +43,11 @@ impl Report {
             return one_line(reason);
         }
         let told = self.checks.iter().filter(|line| line.finding.state == self.state);
-        let told: Vec<_> = told.map(|line| one_line(&line.finding.evidence)).collect();
-        told.join("; ")
+        let told = told.map(|line| match self.checks.len() {
+            1 => one_line(&line.finding.evidence),
+            _ => format!("{}: {}", line.name, one_line(&line.finding.evidence)),
+        });
+        told.collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -88,13 +91,16 @@ mod tests {
         let report = Report::new(vec![line("gateway", State::Ok, "ready"), backup.clone()]);
         assert_eq!(
             report.to_string(),
-            "FIGW OK - ready; 2m old | backup_age=123s;3600;7200.5 time=0.012s\n\
+            "FIGW OK - gateway: ready; backup: 2m old | backup_age=123s;3600;7200.5 time=0.012s\n\
              OK        gateway  ready\nOK        backup   2m old"
         );
         let bad = line("drill", State::Critical, "a|b\nc");
         let odd = line("database", State::Warning, "slow");
         let report = Report::new(vec![backup, bad, odd]);
-        assert!(report.to_string().starts_with("FIGW CRITICAL - a/b; c | backup_age="), "{report}");
+        assert!(
+            report.to_string().starts_with("FIGW CRITICAL - drill: a/b; c | backup_age="),
+            "{report}"
+        );
         assert_eq!(report.state.exit_status(), 2);
     }
 

@@ -25,6 +25,8 @@ pub struct Subject {
     pub config: Config,
     /// Where the gateway answers; as `server.listen` has it when this is not given.
     pub url: Option<Url>,
+    /// Whether the gateway may take the one who looks for its monitoring.
+    pub is_monitoring: bool,
     store: OnceCell<Result<Arc<dyn Store>, Finding>>,
     catalogue: OnceCell<Result<Arc<Catalogue>, String>>,
     compute: OnceCell<Result<Option<Compute>, String>>,
@@ -42,7 +44,7 @@ impl Subject {
     #[must_use]
     pub fn new(config: Config, url: Option<Url>) -> Self {
         let (store, catalogue, compute) = Default::default();
-        Self { config, url, store, catalogue, compute }
+        Self { config, url, is_monitoring: true, store, catalogue, compute }
     }
 
     /// How the database is asked.

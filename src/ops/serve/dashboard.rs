@@ -3,22 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::runtime::Handle;
 use url::Url;
 
 use super::ServeError;
 use crate::{
     cache::Cache,
-    config::{Config, HttpUrl},
+    config::{self, Config, HttpUrl},
     globus::{WebClient, oauth::random_text},
     http::dashboard::{Dashboard, Options},
     ops::globus,
     store::Reader,
 };
-
-/// The shortest secret that is taken, in characters.
-const SHORTEST_SECRET: usize = 32;
 
 /// How long one request to Globus may take.
 const TIMEOUT: Duration = Duration::from_secs(12);
@@ -53,11 +50,8 @@ fn secret(config: &Config) -> Result<SecretString, ServeError> {
         return Ok(random_text().context("the system has no random bytes")?);
     };
     let secret = secret.reveal().map_err(|error| ServeError::Configuration(error.to_string()))?;
-    if secret.expose_secret().len() < SHORTEST_SECRET {
-        return Err(ServeError::Configuration(format!(
-            "dashboard.session_secret has fewer than {SHORTEST_SECRET} characters; make one with \
-             `openssl rand -hex 32`"
-        )));
+    if let Some(complaint) = config::Dashboard::complain_of(&secret) {
+        return Err(ServeError::Configuration(format!("dashboard.session_secret {complaint}")));
     }
     Ok(secret)
 }

@@ -25,6 +25,21 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Only a migration makes a database: an empty one where it was looked for in vain would mislead.
+pub(super) fn check_it_is_there(path: &Path) -> Result<(), StoreError> {
+    if path.exists() {
+        return Ok(());
+    }
+    let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Err(StoreError::Failed {
+        target: describe(path),
+        reason: format!(
+            "there is no file {}; look whether database.url is right, or run `figw migrate` to make it",
+            shown.display()
+        ),
+    })
+}
+
 /// Opens the file for reading and writing; creates it for its owner alone when it is missing.
 pub(super) fn open_to_write(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
     create_for_owner(path)?;

@@ -92,6 +92,7 @@ impl Sqlite {
         let patience = options.statement_timeout;
         let readers = options.max_connections.clamp(1, 8);
         let connections = connection::blocking(&target, move || {
+            connection::check_it_is_there(&path)?;
             let writer = connection::open_to_write(&path, patience)?;
             let readers = (0..readers)
                 .map(|_| connection::open_to_read(&path, patience))

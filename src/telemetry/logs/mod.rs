@@ -115,7 +115,7 @@ pub fn init_command(verbosity: Verbosity) -> Result<(), LogError> {
         .map_err(|_| LogError::AlreadySetUp)
 }
 
-/// For `serve`: lines with time in the log file or on standard error, as the configuration wants
+/// For `serve`: lines with time in the log file or on a standard stream, as the configuration wants
 /// them. They are written by a thread of their own; [`finish`] waits for the last ones.
 ///
 /// # Errors

@@ -37,6 +37,9 @@ enum Kind {
     Other,
 }
 
+/// The other kind, in words.
+const KIND_WORDS: [(&str, &str); 1] = [("other", "all others, and those refused")];
+
 const KINDS: [(&str, Kind); 2] = [("inference", Kind::Inference), ("other", Kind::Other)];
 
 pub(super) async fn page(view: &View<'_>) -> Result<Page, Problem> {
@@ -140,14 +143,13 @@ fn filters(view: &View<'_>) -> Markup {
         ("4xx", "client error (4xx)"),
         ("5xx", "server error (5xx)"),
     ];
-    let kinds = [("inference", "for inference"), ("other", "all others, and refusals")];
     html! {
         form.filters method="get" action=(Tab::Log.path()) role="search" aria-label="Filters" {
             @if view.is_admin { (parts::user_field(params)) }
             (parts::text_field(params, "model", "Model", &models))
             (parts::text_field(params, "cluster", "Cluster", &clusters))
             (parts::select_field(params, "status", "Status", &statuses))
-            (parts::select_field(params, "kind", "Requests", &kinds))
+            (parts::select_field_or(params, "kind", "Requests", "sent to an endpoint", &KIND_WORDS))
             (parts::select_field(params, "route", "Route", &routes))
             (parts::select_field(params, "range", "In the last", &ranges))
             (parts::text_field(params, "request_id", "Request id", &[]))

@@ -269,12 +269,23 @@ pub(super) fn select_field(
     label: &str,
     options: &[(&str, &str)],
 ) -> Markup {
+    select_field_or(params, name, label, "any", options)
+}
+
+/// The same, with a word for what is meant where nothing is chosen.
+pub(super) fn select_field_or(
+    params: &Params,
+    name: &str,
+    label: &str,
+    unchosen: &str,
+    options: &[(&str, &str)],
+) -> Markup {
     let selected = params.get(name).unwrap_or_default();
     html! {
         div.field {
             label for=(name) { (label) }
             select #(name) name=(name) {
-                option value="" { "any" }
+                option value="" { (unchosen) }
                 @for (value, label) in options {
                     option value=(value) selected[*value == selected] { (label) }
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::super::seconds;
-use crate::config::Config;
+use crate::config::{Config, Space};
 
 /// An alert.
 struct Rule {
@@ -180,6 +180,7 @@ fn requests() -> Vec<Rule> {
 
 fn neighbours(config: &Config) -> Vec<Rule> {
     let lag = config.database.replica_max_lag.as_secs_f64();
+    let certificate_left = "figw_tls_certificate_expiry_timestamp_seconds - time()";
     vec![
         rule(
             "FigwDatabaseAway",
@@ -239,7 +240,7 @@ fn neighbours(config: &Config) -> Vec<Rule> {
         ),
         rule(
             "FigwCertificateExpires",
-            "figw_tls_certificate_expiry_timestamp_seconds - time() < 14 * 86400",
+            format!("{certificate_left} < {}", seconds(config.health.certificate_warning)),
             "1h",
             Warning,
             "the certificate of figw {{ $labels.instance }} ends in {{ $value | humanizeDuration }}",
@@ -247,17 +248,31 @@ fn neighbours(config: &Config) -> Vec<Rule> {
         ),
         rule(
             "FigwCertificateExpired",
-            "figw_tls_certificate_expiry_timestamp_seconds - time() < 2 * 86400",
+            format!("{certificate_left} < {}", seconds(config.health.certificate_critical)),
             "",
             Critical,
-            "the certificate of figw {{ $labels.instance }} ends in less than two days, or has ended",
+            "the certificate of figw {{ $labels.instance }} ends very soon, or has ended",
             "Renew it and reload figw (SIGHUP).",
         ),
     ]
 }
 
+/// Less space is left than this.
+fn room_below(least: Space) -> String {
+    match least {
+        Space::Percent(percent) => format!(
+            "figw_state_free_bytes / figw_state_size_bytes < {}",
+            f64::from(percent) / 100.0
+        ),
+        Space::Bytes(bytes) => format!("figw_state_free_bytes < {bytes}"),
+    }
+}
+
 fn resources(config: &Config) -> Vec<Rule> {
-    let oldest = seconds(config.backup.objectives.rpo.saturating_add(Duration::from_mins(15)));
+    let rpo = config.backup.objectives.rpo;
+    // A backup takes its time.
+    let late = seconds(rpo.saturating_add(Duration::from_mins(15)).min(rpo.saturating_mul(2)));
+    let backup_age = "time() - max by (job) (figw_backup_newest_timestamp_seconds)";
     vec![
         rule(
             "FigwSpoolGrows",
@@ -285,18 +300,18 @@ fn resources(config: &Config) -> Vec<Rule> {
         ),
         rule(
             "FigwDiskLow",
-            "figw_state_free_bytes / figw_state_size_bytes < 0.1",
+            room_below(config.health.disk_free_warning),
             "5m",
             Warning,
-            "{{ $value | humanizePercentage }} of the disk of figw {{ $labels.instance }} is left",
+            "little is left of the disk of figw {{ $labels.instance }}",
             "Rows are spooled there while the database is away (server.state_dir).",
         ),
         rule(
             "FigwDiskFull",
-            "figw_state_free_bytes / figw_state_size_bytes < 0.03",
+            room_below(config.health.disk_free_critical),
             "1m",
             Critical,
-            "the disk of figw {{ $labels.instance }} is full",
+            "hardly anything is left of the disk of figw {{ $labels.instance }}",
             "Rows will be lost when the database is away, too.",
         ),
         rule(
@@ -317,11 +332,19 @@ fn resources(config: &Config) -> Vec<Rule> {
         ),
         rule(
             "FigwBackupOld",
-            format!("time() - max by (job) (figw_backup_newest_timestamp_seconds) > {oldest}"),
+            format!("{backup_age} > {late}"),
+            "",
+            Warning,
+            "the newest backup is {{ $value | humanizeDuration }} old",
+            "More than backup.objectives.rpo: look why figw backup does not run or fails.",
+        ),
+        rule(
+            "FigwBackupMissed",
+            format!("{backup_age} > {}", seconds(rpo.saturating_mul(2))),
             "",
             Critical,
             "the newest backup is {{ $value | humanizeDuration }} old",
-            "More than backup.objectives.rpo: look why figw backup does not run or fails.",
+            "More than twice backup.objectives.rpo: look why figw backup does not run or fails.",
         ),
     ]
 }
