@@ -184,29 +184,9 @@ fn suggestions(view: &View<'_>) -> (Vec<String>, Vec<String>) {
 }
 
 fn table_of(view: &View<'_>, rows: &[UsageRow]) -> Markup {
-    html! {
-        @if rows.is_empty() {
-            p.empty { "No requests with these filters." }
-        } @else {
-            div.scroll tabindex="0" role="region" aria-label="Requests" {
-                table.log {
-                    thead { tr {
-                        th scope="col" { "Time (UTC)" }
-                        @if view.is_admin { th scope="col" { "User" } }
-                        th scope="col" { "Model" }
-                        th scope="col" { "Cluster" }
-                        th scope="col" { "Route" }
-                        th scope="col" { "Status" }
-                        th.number scope="col" { "In" }
-                        th.number scope="col" { "Out" }
-                        th.number scope="col" { "First byte" }
-                        th.number scope="col" { "Took" }
-                    } }
-                    tbody { @for row in rows { (line(view, row)) } }
-                }
-            }
-        }
-    }
+    let texts = ["Time (UTC)", parts::USER, "Model", "Cluster", "Route", "Status"];
+    let numbers = ["In", "Out", "First byte", "Took"];
+    parts::requests(view, &texts, &numbers, rows.iter().map(|row| line(view, row)))
 }
 
 fn line(view: &View<'_>, row: &UsageRow) -> Markup {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{figure, params::Params, problem::Problem, table::Table, view::View},
-    Page, log,
+    Page, log, parts,
 };
 use crate::domain::{AccessRow, figures::LogFilter};
 
@@ -20,26 +20,8 @@ pub(super) async fn page(view: &View<'_>, filter: &LogFilter, limit: u32) -> Res
 }
 
 fn table_of(view: &View<'_>, rows: &[AccessRow]) -> Markup {
-    html! {
-        @if rows.is_empty() {
-            p.empty { "No requests with these filters." }
-        } @else {
-            div.scroll tabindex="0" role="region" aria-label="Requests" {
-                table.log {
-                    thead { tr {
-                        th scope="col" { "Time (UTC)" }
-                        @if view.is_admin { th scope="col" { "User" } }
-                        th scope="col" { "Request" }
-                        th scope="col" { "Model" }
-                        th scope="col" { "Status" }
-                        th scope="col" { "Why" }
-                        th.number scope="col" { "Took" }
-                    } }
-                    tbody { @for row in rows { (line(view, row)) } }
-                }
-            }
-        }
-    }
+    let texts = ["Time (UTC)", parts::USER, "Request", "Model", "Status", "Why"];
+    parts::requests(view, &texts, &["Took"], rows.iter().map(|row| line(view, row)))
 }
 
 fn line(view: &View<'_>, row: &AccessRow) -> Markup {

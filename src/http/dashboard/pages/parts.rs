@@ -294,6 +294,34 @@ pub(super) fn select_field_or(
     }
 }
 
+/// The heading of users, whom only operators see.
+pub(super) const USER: &str = "User";
+
+/// A table of requests under these headings; those of numbers come last.
+pub(super) fn requests(
+    view: &View<'_>,
+    texts: &[&str],
+    numbers: &[&str],
+    lines: impl ExactSizeIterator<Item = Markup>,
+) -> Markup {
+    if lines.len() == 0 {
+        return html! { p.empty { "No requests with these filters." } };
+    }
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Requests" {
+            table.log {
+                thead { tr {
+                    @for text in texts.iter().filter(|text| view.is_admin || **text != USER) {
+                        th scope="col" { (text) }
+                    }
+                    @for number in numbers { th.number scope="col" { (number) } }
+                } }
+                tbody { @for line in lines { (line) } }
+            }
+        }
+    }
+}
+
 /// A field for a text, with suggestions.
 pub(super) fn text_field(
     params: &Params,
