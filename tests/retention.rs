@@ -32,7 +32,7 @@ const RATE: u32 = 100;
 const QUIET: Duration = Duration::from_secs(8);
 
 fn rows() -> u32 {
-    std::env::var("RETENTION_ROWS").map_or(20_000, |rows| rows.parse().unwrap())
+    std::env::var("RETENTION_ROWS").map_or(60_000, |rows| rows.parse().unwrap())
 }
 
 /// Rows of the last hundred days, spread evenly. `id`, `time` and `series` are how the database says it.
