@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use support::{
     backups::{Estate, Said},
     certificates::write_certificate,
-    gateway::free_port,
+    ports::free_port,
     python::script,
     small_server::{Reply, SmallServer},
 };

@@ -12,7 +12,7 @@ use std::{
 
 use support::{
     backups::{Estate, Said},
-    gateway::free_port,
+    ports::free_port,
     postgres::Postgres,
     small_server::{Reply, SmallServer},
 };

@@ -45,11 +45,11 @@ struct Site {
 }
 
 impl Site {
-    async fn start(way: Way) -> Self {
+    fn start(way: Way) -> Self {
         let primary = Postgres::start_new();
         primary.create_database("figw");
         let replica = primary.start_replica();
-        let address = Forwarder::to(primary.port()).await;
+        let address = Forwarder::to(primary.port());
         let direct = format!("postgres://figw:unused-secret@127.0.0.1:{}/figw", address.port());
         let bouncer =
             (way == Way::ThroughPgBouncer).then(|| PgBouncer::start_before_port(address.port()));
@@ -70,10 +70,10 @@ impl Site {
     }
 
     /// Promotes the replica and leads the address to it.
-    async fn fail_over(&mut self) -> Instant {
+    fn fail_over(&mut self) -> Instant {
         self.replica.promote();
         let promoted = Instant::now();
-        self.address.lead_to(self.replica.port()).await;
+        self.address.lead_to(self.replica.port());
         promoted
     }
 
@@ -115,7 +115,7 @@ fn with_the_new_key_s(mut outcomes: Vec<Outcome>, gateway: &Gateway) -> Vec<Outc
 
 /// The address refuses at first, leads to what is still a replica then, and at last to a primary.
 async fn a_replica_takes_the_primary_s_place(way: Way) {
-    let mut site = Site::start(way).await;
+    let mut site = Site::start(way);
     let load = site.load();
     sleep(Duration::from_secs(3)).await;
     site.primary.pull_the_plug();
@@ -123,13 +123,13 @@ async fn a_replica_takes_the_primary_s_place(way: Way) {
     becomes_ready_as(&site.gateway, "degraded").await;
     sleep(Duration::from_secs(3)).await;
 
-    site.address.lead_to(site.replica.port()).await;
+    site.address.lead_to(site.replica.port());
     check_says(&site.gateway, "database", "takes no writes").await;
     sleep(Duration::from_secs(3)).await;
     check_says(&site.gateway, "database", "takes no writes").await;
     check_says(&site.gateway, "rows", "wait in the spool").await;
 
-    let promoted = site.fail_over().await;
+    let promoted = site.fail_over();
     site.ends_well(load, promoted).await;
 }
 
@@ -146,7 +146,7 @@ async fn a_replica_takes_the_primary_s_place_through_pgbouncer() {
 /// Replication is asynchronous: the primary says that rows are kept which the replica has not
 /// received.
 async fn rows_that_the_replica_never_received_arrive_all_the_same(way: Way) {
-    let mut site = Site::start(way).await;
+    let mut site = Site::start(way);
     let load = site.load();
     sleep(Duration::from_secs(3)).await;
     site.replica.cut_off();
@@ -157,7 +157,7 @@ async fn rows_that_the_replica_never_received_arrive_all_the_same(way: Way) {
     let (kept, received) = (count(&site.primary), count(&site.replica));
     assert!(kept > received + u64::from(PER_SECOND), "{received} of {kept} rows received");
     site.primary.pull_the_plug();
-    let promoted = site.fail_over().await;
+    let promoted = site.fail_over();
     while !site.gateway.log().contains("its last rows are written again") {
         assert!(promoted.elapsed() < PATIENCE, "nothing is written again");
         sleep(Duration::from_millis(20)).await;
@@ -177,13 +177,13 @@ async fn rows_that_the_replica_never_received_arrive_through_pgbouncer() {
 
 /// The primary hangs with its connections open, and nobody closes them when another takes over.
 async fn a_primary_that_hangs_is_left_behind(way: Way) {
-    let mut site = Site::start(way).await;
+    let mut site = Site::start(way);
     let load = site.load();
     sleep(Duration::from_secs(2)).await;
     site.primary.freeze();
     becomes_ready_as(&site.gateway, "degraded").await;
     sleep(Duration::from_secs(2)).await;
-    let promoted = site.fail_over().await;
+    let promoted = site.fail_over();
     site.ends_well(load, promoted).await;
     site.primary.pull_the_plug();
 }
@@ -200,7 +200,7 @@ async fn a_primary_that_hangs_is_left_behind_through_pgbouncer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_hung_for_a_while_goes_on() {
-    let site = Site::start(Way::Straight).await;
+    let site = Site::start(Way::Straight);
     let load = site.load();
     sleep(Duration::from_secs(2)).await;
     site.primary.freeze();
@@ -263,7 +263,7 @@ async fn connections_to_a_demoted_server_are_dropped() {
     let direct = primary.create_database("figw");
     migrated(&options(&direct)).await;
     let replica = primary.start_replica();
-    let mut address = Forwarder::to(replica.port()).await;
+    let mut address = Forwarder::to(replica.port());
     let url = format!("postgres://figw@127.0.0.1:{}/figw", address.port());
     let store = store::open(&options(&url)).await.unwrap();
 
@@ -272,7 +272,7 @@ async fn connections_to_a_demoted_server_are_dropped() {
     for keys in futures_util::future::join_all(busy).await {
         assert!(keys.unwrap().is_empty(), "reading works");
     }
-    address.lead_to(primary.port()).await;
+    address.lead_to(primary.port());
     let refused = write(&store).await.unwrap_err();
     assert!(matches!(&refused, StoreError::Unavailable { .. }), "{refused}");
     assert!(refused.to_string().contains("25006"), "{refused}");
@@ -281,13 +281,13 @@ async fn connections_to_a_demoted_server_are_dropped() {
     }
 
     // The same found out by reading alone.
-    address.lead_to(replica.port()).await;
+    address.lead_to(replica.port());
     let store = store::open(&options(&url)).await.unwrap();
     let busy = std::iter::repeat_with(|| store.keys()).take(4);
     futures_util::future::join_all(busy).await;
     let refused = store.catalog_version().await.unwrap_err();
     assert!(refused.to_string().contains("takes no writes"), "{refused}");
-    address.lead_to(primary.port()).await;
+    address.lead_to(primary.port());
     for _ in 0..4 {
         store.catalog_version().await.unwrap();
     }
@@ -300,14 +300,14 @@ async fn one_silent_answer_is_enough_to_leave_a_dead_server() {
     migrated(&options(&direct)).await;
     let alive = Postgres::start_new();
     migrated(&options(&alive.create_database("figw"))).await;
-    let mut address = Forwarder::to(dead.port()).await;
+    let mut address = Forwarder::to(dead.port());
     let url = format!("postgres://figw@127.0.0.1:{}/figw", address.port());
     let options = StoreOptions { statement_timeout: Duration::from_secs(2), ..options(&url) };
     let store = store::open(&options).await.unwrap();
     let busy = std::iter::repeat_with(|| store.keys()).take(4);
     futures_util::future::join_all(busy).await;
     dead.freeze();
-    address.lead_to(alive.port()).await;
+    address.lead_to(alive.port());
     let begun = Instant::now();
     store.ping().await.unwrap_err();
     for _ in 0..4 {
@@ -316,14 +316,14 @@ async fn one_silent_answer_is_enough_to_leave_a_dead_server() {
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 
     // Whoever stops waiting leaves no connection behind on which an answer is still to come.
-    address.lead_to(dead.port()).await;
+    address.lead_to(dead.port());
     let store = store::open(&options).await.unwrap();
     dead.thaw();
     store.ping().await.unwrap();
     dead.freeze();
     let patience = Duration::from_millis(1_200);
     tokio::time::timeout(patience, store.ping()).await.unwrap_err();
-    address.lead_to(alive.port()).await;
+    address.lead_to(alive.port());
     store.ping().await.unwrap();
     dead.pull_the_plug();
 }

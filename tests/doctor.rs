@@ -19,11 +19,12 @@ use support::{
     backups::{Said, age_key},
     certificates::write_certificate,
     fake::Fake,
-    gateway::{Gateway, Plan, free_port},
+    gateway::{Gateway, Plan},
     globus::{
         APPLICATION_ID, APPLICATION_SECRET, COMPUTE_CLIENT_ID, COMPUTE_CLIENT_SECRET, FakeGlobus,
         Service,
     },
+    ports::free_port,
     postgres::{PgBouncer, Postgres},
     redis::Redis,
 };

@@ -22,7 +22,8 @@ use std::{
 use serde_json::Value;
 use support::{
     fake::{Fake, MODELS},
-    gateway::{Gateway, Plan, free_port},
+    gateway::{Gateway, Plan},
+    ports::free_port,
 };
 use tempfile::TempDir;
 

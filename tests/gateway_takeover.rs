@@ -16,8 +16,9 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use support::{
     client::{self, Caller},
     fake::Fake,
-    gateway::{Gateway, Plan, free_port},
+    gateway::{Gateway, Plan},
     load::{Load, assert_all_answered},
+    ports::free_port,
     requests::streamed_chat,
 };
 use tokio::{task::JoinSet, time::sleep};

@@ -26,7 +26,8 @@ use reqwest::{Certificate, Client, ClientBuilder, Identity, Version, redirect::P
 use serde_json::Value;
 use support::{
     fake::{Fake, MODELS},
-    gateway::{Gateway, Plan, free_port},
+    gateway::{Gateway, Plan},
+    ports::free_port,
     requests::{chat, streamed_chat},
 };
 use time::{Duration as Days, OffsetDateTime};

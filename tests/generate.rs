@@ -21,8 +21,8 @@ use std::{
 use serde_json::Value;
 use support::{
     backups::Said,
-    gateway::free_port,
     generated::{FLEET, SECRET, Site, accepted},
+    ports::free_port,
     postgres::{Postgres, as_service_user, newest_bin, private_directory, psql},
     python,
 };

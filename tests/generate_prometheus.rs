@@ -21,9 +21,10 @@ use std::{
 use figw::telemetry::metrics::{ALL, Kind};
 use serde_json::{Value, json};
 use support::{
-    gateway::{ADMIN_TOKEN, free_port},
+    gateway::ADMIN_TOKEN,
     generated::{FLEET, Site},
     observed::{Observed, promtool},
+    ports::free_port,
 };
 use tokio::time::sleep;
 

@@ -14,7 +14,8 @@ use std::{
 use serde_json::{Value, json};
 use support::{
     backups::{Estate, Said},
-    gateway::{Gateway, Plan, free_port},
+    gateway::{Gateway, Plan},
+    ports::free_port,
     postgres::Postgres,
 };
 

@@ -15,7 +15,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::gateway::free_port;
+use super::ports::{free_port, listen_on};
 
 /// An address on loopback; it ends with this value.
 #[derive(Debug)]
@@ -27,10 +27,10 @@ pub struct Forwarder {
 
 impl Forwarder {
     /// A new address that leads to this port.
-    pub async fn to(target: u16) -> Self {
+    pub fn to(target: u16) -> Self {
         let target = Arc::new(AtomicU16::new(target));
         let mut forwarder = Self { port: free_port(), target, accepting: None };
-        forwarder.listen().await;
+        forwarder.listen();
         forwarder
     }
 
@@ -49,15 +49,17 @@ impl Forwarder {
     }
 
     /// Leads new connections to this port. Those that there are stay where they are.
-    pub async fn lead_to(&mut self, target: u16) {
+    pub fn lead_to(&mut self, target: u16) {
         self.target.store(target, Ordering::Relaxed);
         if self.accepting.is_none() {
-            self.listen().await;
+            self.listen();
         }
     }
 
-    async fn listen(&mut self) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.unwrap();
+    fn listen(&mut self) {
+        let listener = listen_on(self.port);
+        listener.set_nonblocking(true).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
         let target = Arc::clone(&self.target);
         self.accepting = Some(tokio::spawn(async move {
             let mut connections = JoinSet::new();

@@ -3,16 +3,17 @@
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use super::ports::free_port;
 
 /// How long figw may take to become ready.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -439,17 +440,6 @@ impl Drop for Gateway {
             eprintln!("figw's log:\n{}", self.log());
         }
     }
-}
-
-/// A loopback port that nobody listens on, below those that the kernel gives to outgoing
-/// connections: a busy test in parallel does not take it meanwhile.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 10_000 + u16::try_from(std::process::id() % 200).expect("below 200") * 100;
-    (0..20_000)
-        .map(|_| 10_000 + (first - 10_000 + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000)
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
-        .expect("a free port")
 }
 
 /// Status and body that a GET is answered with, or nothing when nobody answers.

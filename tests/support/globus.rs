@@ -19,17 +19,13 @@ mod switches;
 mod tasks;
 mod transfer;
 
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::gateway::free_port;
+use super::ports::{free_port, listen_on};
 pub use broker::QUEUE_PREFIX;
 pub use compute::Endpoint;
 pub use functions::{Function, Outcome, model_refusal};
@@ -114,10 +110,8 @@ impl FakeGlobus {
         world.accounts.add_client(APPLICATION_ID, APPLICATION_SECRET);
         world.accounts.add_client(COMPUTE_CLIENT_ID, COMPUTE_CLIENT_SECRET);
         for service in Service::ALL {
-            let port = world.desk(service).port();
             // Listening before it is said to have started, so that nobody comes too early.
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-                .unwrap_or_else(|e| panic!("{service:?} cannot listen on port {port}: {e}"));
+            let listener = listen_on(world.desk(service).port());
             runtime.spawn(front::serve(Arc::clone(&world), service, listener));
         }
         Self { world, runtime: Some(runtime) }

@@ -42,6 +42,7 @@ pub mod observed;
 pub mod outage;
 pub mod person;
 pub mod played;
+pub mod ports;
 pub mod postgres;
 pub mod python;
 pub mod rabbitmq;

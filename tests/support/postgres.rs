@@ -10,7 +10,7 @@
 use std::{
     fs,
     io::Write,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -19,6 +19,8 @@ use std::{
 };
 
 use tempfile::TempDir;
+
+use super::ports::free_port;
 
 /// A server in a directory of its own, on a free port; it ends with this value.
 #[derive(Debug)]
@@ -259,9 +261,4 @@ pub fn newest_bin() -> PathBuf {
     let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
     let newest = installed.filter_map(|entry| Some(entry.ok()?.path())).max_by_key(version);
     newest.expect("a version of PostgreSQL").join("bin")
-}
-
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
 }

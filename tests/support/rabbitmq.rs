@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::{gateway::free_port, globus::QUEUE_PREFIX};
+use super::{globus::QUEUE_PREFIX, ports::free_port};
 
 /// A broker starts within 5 s, or 30 s when every core is busy.
 const START_LIMIT: Duration = Duration::from_mins(2);

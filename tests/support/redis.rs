@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::gateway::free_port;
+use super::ports::free_port;
 
 /// A server without files on a free port; it ends with this value.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The listeners: they keep what they are asked, apply the troubles, and send the rest to its desk.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{Request, Response, header};
@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{
+    super::ports::listen_on,
     World,
     answer::Answer,
     auth, compute, groups,
@@ -26,11 +27,7 @@ pub(super) async fn serve(world: Arc<World>, service: Service, first: std::net::
     let mut open = desk.open.subscribe();
     let mut next = Some(first);
     loop {
-        let listener = match next.take() {
-            Some(listener) => listener,
-            None => std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, desk.port()))
-                .unwrap_or_else(|e| panic!("port {} is taken: {e}", desk.port())),
-        };
+        let listener = next.take().unwrap_or_else(|| listen_on(desk.port()));
         listener.set_nonblocking(true).expect("a non-blocking listener");
         let listener = TcpListener::from_std(listener).expect("a listener in the runtime");
         desk.listens.send_replace(true);
