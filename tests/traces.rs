@@ -142,6 +142,7 @@ async fn a_callers_trace_goes_on_through_figw_to_the_endpoint() {
         assert!(client.end_time_unix_nano > client.start_time_unix_nano);
         for (name, value) in [
             ("gen_ai.operation.name", "chat"),
+            ("gen_ai.provider.name", "vllm"),
             ("gen_ai.request.model", "fake-model"),
             ("http.response.status_code", "200"),
             ("figw.endpoint", "local-vllm-fake-model"),
@@ -178,6 +179,25 @@ async fn each_endpoint_that_was_asked_has_a_span_of_its_own() {
     let failed = |span: &Span| span.status.as_ref().is_some_and(|status| status.code == 2);
     assert!(clients.iter().all(|span| failed(span)) && failed(servers[0]), "{spans:#?}");
     assert_eq!(attribute(servers[1], "http.response.status_code").as_deref(), Some("404"));
+}
+
+#[tokio::test]
+async fn who_is_refused_at_the_door_has_a_span_too() {
+    let (fake, collector) = (Fake::start(), Collector::start());
+    let plan = Plan::in_front_of(fake.api_url()).models(["fake-model"]);
+    let mut gateway = traced(plan.set("server.max_body_bytes", "64KiB"), collector.server.url());
+    let caller = of_caller(&gateway, "01");
+    assert_eq!(caller.without_key().ask(CHAT, &chat("fake-model")).await.status, 401);
+    let mut long = chat("fake-model");
+    long["messages"][0]["content"] = "x".repeat(100_000).into();
+    assert_eq!(caller.ask(CHAT, &long).await.status, 413);
+    stop(&mut gateway);
+    let spans = collector.spans();
+    let told =
+        |span: &Span| (hex(&span.parent_span_id), attribute(span, "http.response.status_code"));
+    let told: Vec<_> = spans.iter().map(told).collect();
+    let expected = ["401", "413"].map(|status| (PARENT.to_owned(), Some(status.to_owned())));
+    assert_eq!(told, expected, "{spans:#?}");
 }
 
 #[tokio::test]

@@ -195,7 +195,7 @@ impl Gateway {
             Err(invalid) => {
                 let refusal = Refusal::from(invalid);
                 self.record_refusal(&request.head, &request.caller, None, &refusal);
-                spans::end_refused(&request.head, request.route, refusal.status.as_u16());
+                request.head.trace_refusal(request.route, &refusal);
                 return Err(refusal);
             }
         };
@@ -212,7 +212,7 @@ impl Gateway {
         };
         let field = field.inspect_err(|refusal| {
             self.record_refusal(&request.head, &request.caller, Some(&scan.model), refusal);
-            spans::end_refused(&request.head, request.route, refusal.status.as_u16());
+            request.head.trace_refusal(request.route, refusal);
         })?;
         let mut course = Course::new(self, field, request.head.started);
         let record = self.open_record(&request, &scan, course.first());

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use opentelemetry::KeyValue;
 
-use super::{Head, meters::operation};
+use super::{Head, Refusal, meters::operation};
 use crate::{
     domain::{Route, UsageRow},
     telemetry::{
@@ -31,7 +31,7 @@ impl Leg {
 
     /// The endpoint's answer is at its end, or there is none.
     pub(super) fn end(self, row: &UsageRow, error: Option<&str>) {
-        let mut attributes = common(row.route, &row.model);
+        let mut attributes = common(row);
         attributes.push(text("figw.endpoint", &*row.endpoint));
         attributes.push(text("figw.cluster", &*row.cluster));
         if let Some(status) = row.backend_status {
@@ -55,7 +55,7 @@ impl Leg {
 /// Ends the span of a request that had an endpoint.
 pub(super) fn end(trace: Trace, row: &UsageRow) {
     let Some(own) = trace.own.filter(|_| trace.is_sampled) else { return };
-    let mut attributes = common(row.route, &row.model);
+    let mut attributes = common(row);
     attributes.extend([
         text("figw.endpoint", &*row.endpoint),
         number("http.response.status_code", row.status.into()),
@@ -82,27 +82,35 @@ pub(super) fn end(trace: Trace, row: &UsageRow) {
     .end();
 }
 
-/// Ends the span of a request that was refused before it had an endpoint.
-pub(super) fn end_refused(head: &Head, route: Route, status: u16) {
-    let Some(trace) = head.scope.trace.filter(|trace| trace.is_sampled) else { return };
-    let Some(own) = trace.own else { return };
-    let mut attributes = vec![text("gen_ai.operation.name", operation(route))];
-    attributes.push(number("http.response.status_code", status.into()));
-    attributes.push(text("figw.request_id", head.scope.request_id()));
-    Span {
-        trace,
-        id: own,
-        parent: trace.parent,
-        is_client: false,
-        name: operation(route).to_owned(),
-        begun: head.started_at.into(),
-        took: head.started.elapsed(),
-        attributes,
-        error: None,
+impl Head {
+    /// Ends the span of a request that was refused before it had an endpoint.
+    pub fn trace_refusal(&self, route: Route, refusal: &Refusal) {
+        let Some(trace) = self.scope.trace.filter(|trace| trace.is_sampled) else { return };
+        let Some(own) = trace.own else { return };
+        let attributes = vec![
+            text("gen_ai.operation.name", operation(route)),
+            number("http.response.status_code", refusal.status.as_u16().into()),
+            text("figw.request_id", self.scope.request_id()),
+        ];
+        Span {
+            trace,
+            id: own,
+            parent: trace.parent,
+            is_client: false,
+            name: operation(route).to_owned(),
+            begun: self.started_at.into(),
+            took: self.started.elapsed(),
+            attributes,
+            error: None,
+        }
+        .end();
     }
-    .end();
 }
 
-fn common(route: Route, model: &str) -> Vec<KeyValue> {
-    vec![text("gen_ai.operation.name", operation(route)), text("gen_ai.request.model", model)]
+fn common(row: &UsageRow) -> Vec<KeyValue> {
+    vec![
+        text("gen_ai.operation.name", operation(row.route)),
+        text("gen_ai.provider.name", &*row.framework),
+        text("gen_ai.request.model", &*row.model),
+    ]
 }

@@ -50,15 +50,18 @@ async fn infer<B: Buf>(
     route: Route,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Reply, Refusal> {
-    let (caller, requests) = admit_counted(app, &head, &headers).await?;
+    let (caller, requests) = admit_counted(app, &head, &headers)
+        .await
+        .inspect_err(|refusal| head.trace_refusal(route, refusal))?;
     let (limit, pause) = {
         let settings = app.gateway.settings.load();
         (settings.max_body_bytes, settings.body_timeout)
     };
     let since = Instant::now();
-    let body = body::collect(body, &headers, limit, pause)
-        .await
-        .inspect_err(|refusal| app.gateway.record_refusal(&head, &caller, None, refusal))?;
+    let body = body::collect(body, &headers, limit, pause).await.inspect_err(|refusal| {
+        app.gateway.record_refusal(&head, &caller, None, refusal);
+        head.trace_refusal(route, refusal);
+    })?;
     let waited = since.elapsed();
     let request = Inference { head, headers, caller, requests, waited, place, route, body };
     app.gateway.infer(request).await
