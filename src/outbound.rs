@@ -1,6 +1,6 @@
 //! Connections to other services: whom they trust, and a client for everything off the hot path.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 /// Load balancers commonly close idle connections after a minute; a request must not meet that.
 const IDLE: Duration = Duration::from_secs(50);
@@ -61,9 +61,39 @@ fn builder(timeout: Duration) -> reqwest::ClientBuilder {
         .pool_idle_timeout(IDLE)
 }
 
+/// Why a request got no answer, without its address: whoever reports it names that, or must not.
+///
+/// The last of the causes says it; those before it only tell which layer passed it on.
+#[must_use]
+pub fn failure(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut last: &(dyn Error + 'static) = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    if is_no_tls(last) {
+        return "what answers there does not speak TLS; is the address https by mistake?"
+            .to_owned();
+    }
+    let address = error.url().map(|url| format!(" for url ({url})")).unwrap_or_default();
+    last.to_string().replace(&address, "")
+}
+
+/// Whether TLS was spoken to a service that speaks something else.
+fn is_no_tls(cause: &(dyn Error + 'static)) -> bool {
+    let mut innermost = cause;
+    // An I/O error passes over the one within it when it is asked for its source.
+    while let Some(inner) = innermost.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        innermost = inner;
+    }
+    matches!(innermost.downcast_ref(), Some(rustls::Error::InvalidMessage(_)))
+}
+
 /// Writes an error with its causes, for logs and rows; transports hide the reason in the last one.
 #[must_use]
-pub fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn reason(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -75,4 +105,44 @@ pub fn reason(error: &(dyn std::error::Error + 'static)) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Why nothing is had from there.
+    async fn failure_at(url: &str) -> String {
+        let client = own_client(Duration::from_millis(300)).unwrap();
+        failure(&client.get(url).send().await.unwrap_err())
+    }
+
+    #[tokio::test]
+    async fn a_failure_tells_the_last_cause_and_no_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(failure_at(&format!("http://{address}/?token=t")).await, "no answer in time");
+        drop(listener);
+        let refused = failure_at(&format!("http://{address}/?token=t")).await;
+        assert!(refused.starts_with("Connection refused"), "{refused}");
+        assert!(!refused.contains("http"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn https_where_only_http_is_spoken_is_said_in_words() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let _ = tcp.read(&mut [0; 512]).await.unwrap();
+            tcp.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        });
+        let said = failure_at(&url).await;
+        assert!(said.contains("does not speak TLS"), "{said}");
+    }
 }

@@ -169,7 +169,8 @@ impl StatusSource {
     /// When it cannot be had, or is not a JSON object; the log says why.
     pub async fn fetch(self, client: reqwest::Client) -> Result<Map<String, Value>, ManifestError> {
         let unavailable = |error: &reqwest::Error| {
-            tracing::warn!(reason = outbound::reason(error), "a cluster's status_url fails");
+            let reason = outbound::failure(error);
+            tracing::warn!(reason, url = self.url, "a cluster's status_url fails");
             ManifestError::Unavailable
         };
         let mut response = client

@@ -222,11 +222,7 @@ impl Service {
 
     fn unavailable(&self, error: &reqwest::Error) -> GlobusError {
         // The address may hold a token in its query; nobody needs it in a message.
-        let reason = if error.is_timeout() {
-            "it did not answer in time".to_owned()
-        } else {
-            error.source_text()
-        };
+        let reason = outbound::failure(error);
         GlobusError::Unavailable { service: self.name, reason, retry_after: None }
     }
 
@@ -251,18 +247,6 @@ impl Service {
         }
         let reason = format!("status {}: {}", status.as_u16(), said.message);
         GlobusError::Unavailable { service, reason, retry_after }
-    }
-}
-
-/// The causes of an error without the address that reqwest puts in front of them.
-trait SourceText {
-    fn source_text(&self) -> String;
-}
-
-impl SourceText for reqwest::Error {
-    fn source_text(&self) -> String {
-        let source = std::error::Error::source(self);
-        source.map_or_else(|| "the request failed".to_owned(), outbound::reason)
     }
 }
 

@@ -194,7 +194,7 @@ async fn send(
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, String> {
     let request = reqwest::Request::try_from(request).map_err(|error| outbound::reason(&error))?;
-    let response = client.execute(request).await.map_err(|error| outbound::reason(&error))?;
+    let response = client.execute(request).await.map_err(|error| outbound::failure(&error))?;
     let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = response.status();
     *answer.headers_mut() = response.headers().clone();

@@ -67,9 +67,9 @@ async fn post(settings: &Webhook, message: &Message) -> Result<(), String> {
         WebhookFormat::Json => message.json(),
     };
     let client = outbound::client(PATIENCE).map_err(|error| outbound::reason(&error))?;
+    // The address is the secret, which an error in whole would name.
     let sent = client.post(url.expose_secret()).json(&body).send().await;
-    // The address is the secret, and the error would name it.
-    let answer = sent.map_err(|error| outbound::reason(&error.without_url()))?;
+    let answer = sent.map_err(|error| outbound::failure(&error))?;
     if answer.status().is_success() {
         return Ok(());
     }

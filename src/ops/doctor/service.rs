@@ -51,9 +51,9 @@ async fn ask(
     if let Some(credentials) = subject.credentials.as_ref().filter(|_| with_credentials) {
         request = request.bearer_auth(credentials.expose_secret());
     }
-    let answer = request.send().await.map_err(|error| outbound::reason(&error))?;
+    let answer = request.send().await.map_err(|error| outbound::failure(&error))?;
     let status = answer.status();
-    let text = answer.bytes().await.map_err(|error| outbound::reason(&error))?;
+    let text = answer.bytes().await.map_err(|error| outbound::failure(&error))?;
     Ok((status, serde_json::from_slice(&text).unwrap_or_default()))
 }
 

@@ -77,7 +77,7 @@ async fn ask_at(server: &Server, url: &str) -> Result<Status, String> {
         if error.is_timeout() {
             format!("no answer within {} s", LONGEST.as_secs())
         } else {
-            gateway::root_cause(&error)
+            outbound::failure(&error)
         }
     };
     let answer = request.send().await.map_err(failed)?;

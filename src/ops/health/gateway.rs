@@ -1,7 +1,6 @@
 //! What the gateway says about itself at `/ready`.
 
 use std::{
-    error::Error,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -44,7 +43,7 @@ pub(super) async fn check(subject: &Subject) -> Option<Finding> {
             let reason = if error.is_timeout() {
                 format!("no answer within {} s", LONGEST.as_secs())
             } else {
-                root_cause(&error)
+                outbound::failure(&error)
             };
             Finding::new(
                 State::Critical,
@@ -55,15 +54,6 @@ pub(super) async fn check(subject: &Subject) -> Option<Finding> {
     let value = begun.elapsed().as_secs_f64();
     let measure = Measure::seconds("gateway_time", value).above(None, Some(LONGEST.as_secs_f64()));
     Some(finding.measuring([measure]))
-}
-
-/// The last of the causes, which alone says something.
-pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    last.to_string()
 }
 
 async fn ask(url: &str, subject: &Subject) -> reqwest::Result<(StatusCode, Vec<u8>)> {

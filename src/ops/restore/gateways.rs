@@ -185,7 +185,7 @@ async fn look(
         Ok(response) => response,
         Err(error) => {
             if !error.is_connect() || error.is_timeout() {
-                let why = outbound::reason(&error);
+                let why = outbound::failure(&error);
                 tracing::warn!("{name} does not answer ({why}); make sure that it does not run");
             }
             return None;

@@ -64,7 +64,7 @@ impl Instance {
         }
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => bail!("{url}: {}", outbound::reason(&error)),
+            Err(error) => bail!("{url}: {}", outbound::failure(&error)),
         };
         match response.status() {
             status if status.is_success() => Ok(response),

@@ -24,6 +24,7 @@ use crate::{
     },
     http::server::bind,
     ops::database,
+    outbound,
     store::{self, CatalogEdit, Store, migrate},
 };
 
@@ -115,12 +116,11 @@ async fn listed_endpoints(url: &Url) -> anyhow::Result<Vec<Endpoint>> {
     let base = url.as_str().trim_end_matches('/');
     let base = if base.ends_with("/v1") { base.to_owned() } else { format!("{base}/v1") };
     let list = format!("{base}/models");
-    let client = crate::outbound::client(Duration::from_secs(10))?;
-    let response = client
-        .get(&list)
-        .send()
-        .await
-        .with_context(|| format!("--backend: cannot reach {list}"))?;
+    let client = outbound::client(Duration::from_secs(10))?;
+    let response = match client.get(&list).send().await {
+        Ok(response) => response,
+        Err(error) => bail!("--backend: cannot reach {list}: {}", outbound::failure(&error)),
+    };
     if !response.status().is_success() {
         bail!("--backend: {list} answered {}", response.status());
     }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     backends::globus_compute::Compute,
     domain::{Cluster, Endpoint, EndpointSettings, Route, catalog::DirectApi},
+    outbound,
 };
 
 /// How long an answer may take when neither the caller nor the endpoint says.
@@ -206,9 +207,10 @@ fn excerpt(body: &[u8]) -> String {
 }
 
 async fn read_answer(request: reqwest::RequestBuilder) -> Answered {
-    let mut answer = request.send().await?;
+    let failed = |error: reqwest::Error| anyhow!(outbound::failure(&error));
+    let mut answer = request.send().await.map_err(failed)?;
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await? {
+    while let Some(chunk) = answer.chunk().await.map_err(failed)? {
         body.extend_from_slice(&chunk);
         anyhow::ensure!(body.len() <= LARGEST_ANSWER, "the answer is larger than 1 MiB");
     }
