@@ -2,7 +2,10 @@
 
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
-use super::table::{ALL, Metric, Presence};
+use super::{
+    metric::{Metric, Presence},
+    table::ALL,
+};
 
 /// The page in the form that `man` reads.
 #[must_use]

@@ -5,6 +5,7 @@
 
 mod histogram;
 mod manual;
+mod metric;
 mod process;
 mod recorder;
 mod table;
@@ -16,9 +17,10 @@ use metrics::{counter, gauge};
 
 pub use self::{
     manual::manual,
-    table::{ALL, Kind, Label, Metric, Presence},
+    metric::{Kind, Label, Metric, Presence},
+    table::ALL,
 };
-use self::{recorder::Recorder, table::Values};
+use self::{metric::Values, recorder::Recorder};
 
 /// How often what is neither counted nor known from requests is looked at.
 const LOOK: Duration = Duration::from_secs(15);

@@ -13,7 +13,8 @@ use metrics_util::registry::{Registry, Storage};
 
 use super::{
     histogram::Buckets,
-    table::{ALL, Kind, Metric},
+    metric::{Kind, Metric},
+    table::ALL,
 };
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Metric>> =
