@@ -150,10 +150,31 @@ fn a_crash_costs_at_most_what_was_not_flushed_and_doubles_nothing() {
 }
 
 #[tokio::test]
+async fn a_table_that_is_missing_for_a_while_costs_no_row() {
+    let server = Postgres::start_new();
+    let url = server.create_database("repaired");
+    let store = migrated(&options(&url)).await;
+    let counter = Counter::Postgres(&server, "repaired");
+    let spool = tempfile::tempdir().unwrap();
+    let writer = RowWriter::start(store, writer_options(spool.path()));
+    counter.execute("ALTER TABLE usage RENAME TO hidden");
+    writer.record_usage(usage(now()));
+    eventually("the fault is seen", || writer.state().last_error.is_some()).await;
+    // Long enough for what is refused for good to be moved aside.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(writer.state().rejected_segments, 0);
+    counter.execute("ALTER TABLE hidden RENAME TO usage");
+    eventually("rows reach the database again", || writer.state().is_well()).await;
+    writer.flush_and_stop(Duration::from_secs(30)).await;
+    assert_eq!(counter.number("SELECT count(*) FROM usage"), 1);
+}
+
+#[tokio::test]
 async fn rows_the_database_refuses_do_not_block_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("figw.db");
-    let store = migrated(&options(&format!("sqlite:{}", path.display()))).await;
+    let url = format!("sqlite:{}", path.display());
+    let store = migrated(&options(&url)).await;
     let counter = Counter::Sqlite(path);
     counter.execute(
         "CREATE TRIGGER picky BEFORE INSERT ON usage WHEN new.model = 'poison' \
@@ -165,12 +186,32 @@ async fn rows_the_database_refuses_do_not_block_the_others() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     writer.record_usage(usage(now()));
     eventually("the segment is moved aside", || writer.state().rejected_segments == 1).await;
+    eventually("the others are written", || writer.state().last_success.is_some()).await;
+    let state = writer.state();
+    assert!(state.last_error.is_none() && !state.is_well(), "the database is well: {state:?}");
+    assert!(state.refusal.unwrap().1.contains("not that one"));
     writer.flush_and_stop(Duration::from_secs(10)).await;
     assert_eq!(counter.number("SELECT count(*) FROM usage"), 1);
-    let aside = fs::read_dir(spool.join("test")).unwrap();
-    let rejected =
-        aside.filter(|f| f.as_ref().unwrap().path().extension().is_some_and(|e| e == "rejected"));
-    assert_eq!(rejected.count(), 1);
+    let rejected = || {
+        let aside = fs::read_dir(spool.join("test")).unwrap();
+        let paths = aside.map(|file| file.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|e| e == "rejected")).count()
+    };
+    assert_eq!(rejected(), 1);
+
+    // The next start tries again, in vain or not.
+    for (change, written, aside) in [("SELECT 1", 1, 1), ("DROP TRIGGER picky", 2, 0)] {
+        counter.execute(change);
+        let store = store::open(&options(&url)).await.unwrap();
+        let writer = RowWriter::start(store, writer_options(&spool));
+        let is_done = || match aside {
+            0 => segments_in(&spool).is_empty() && rejected() == 0,
+            _ => writer.state().rejected_segments == aside,
+        };
+        eventually("it is tried again", is_done).await;
+        writer.flush_and_stop(Duration::from_secs(10)).await;
+        assert_eq!(counter.number("SELECT count(*) FROM usage"), written);
+    }
 }
 
 #[tokio::test]

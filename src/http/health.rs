@@ -298,12 +298,28 @@ impl Readiness {
         if state.is_well() {
             return self.ok("rows");
         }
-        let error = state.spool_error.or(state.last_error).unwrap_or_default();
+        let (since, reason) = match (state.spool_error.or(state.last_error), state.refusal) {
+            (None, Some((at, refusal))) => (
+                Some(at),
+                format!(
+                    "the database has refused rows, which lie aside in the spool until the next \
+                     start tries again: {refusal}"
+                ),
+            ),
+            (error, _) => (
+                state.since,
+                format!(
+                    "{}; {} rows wait in the spool",
+                    error.unwrap_or_default(),
+                    state.spool_rows
+                ),
+            ),
+        };
         Check {
             name: "rows",
             state: State::Degraded,
-            since: state.since.unwrap_or(self.started_at),
-            reason: Some(format!("{error}; {} rows wait in the spool", state.spool_rows)),
+            since: since.unwrap_or(self.started_at),
+            reason: Some(reason),
         }
     }
 

@@ -154,6 +154,14 @@ pub enum StoreError {
     /// The database's URL or another setting makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// What was to be written is at fault: no database of this schema would take it.
+    #[error("database {target}: {reason}")]
+    Unfit {
+        /// The database, without its password.
+        target: String,
+        /// What was seen.
+        reason: String,
+    },
     /// Anything else.
     #[error("database {target}: {reason}")]
     Failed {

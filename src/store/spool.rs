@@ -2,7 +2,7 @@
 //!
 //! A spool is a directory that one process holds by a kernel lock. Rows are appended to the open
 //! segment, a file of framed records, and synced. A sealed segment is not written to again; it is
-//! removed once the database has its rows, and moved aside when the database refuses them.
+//! removed once the database has its rows, and moved aside until the next start when it refuses them.
 
 mod directory;
 mod segment;
@@ -55,6 +55,7 @@ impl Spool {
     /// there and in directories that nobody holds any more, oldest first.
     pub(super) fn open(root: &Path, instance: &str) -> io::Result<(Self, Vec<Segment>)> {
         let directory = Directory::take(root, instance)?;
+        directory.bring_back_rejected()?;
         directory.adopt_orphans(root);
         let segments = directory.segments()?;
         Ok((Self { directory, open: None, frame: Vec::new() }, segments))

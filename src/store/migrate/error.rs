@@ -96,7 +96,9 @@ impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         // The database's name is in front of the whole message already.
         Self::Failed(match error {
-            StoreError::Unavailable { reason, .. } | StoreError::Failed { reason, .. } => reason,
+            StoreError::Unavailable { reason, .. }
+            | StoreError::Unfit { reason, .. }
+            | StoreError::Failed { reason, .. } => reason,
             other => other.to_string(),
         })
     }

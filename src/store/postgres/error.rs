@@ -36,9 +36,12 @@ impl Trouble {
         match self {
             Self::Refused(error) => error,
             Self::Replica => StoreError::Unavailable { target, reason: self.to_string() },
-            Self::Unfit(error) => StoreError::Failed { target, reason: error.to_string() },
+            Self::Unfit(error) => StoreError::Unfit { target, reason: error.to_string() },
             Self::Postgres(error) if may_pass(&error) => {
                 StoreError::Unavailable { target, reason: one_line(&error) }
+            }
+            Self::Postgres(error) if is_unfit(&error) => {
+                StoreError::Unfit { target, reason: one_line(&error) }
             }
             Self::Postgres(error) => StoreError::Failed { target, reason: one_line(&error) },
         }
@@ -62,6 +65,13 @@ pub(super) fn may_pass(error: &tokio_postgres::Error) -> bool {
         }
         None => error.is_closed() || has_io_cause(error),
     }
+}
+
+/// Whether the values are at fault: they do not fit their types, break a constraint, are too large,
+/// or a trigger turns them down. A missing right or table is not their fault.
+fn is_unfit(error: &tokio_postgres::Error) -> bool {
+    const VALUES: [&str; 4] = ["22", "23", "54", "P0"];
+    error.code().is_some_and(|code| VALUES.iter().any(|class| code.code().starts_with(class)))
 }
 
 fn has_io_cause(error: &tokio_postgres::Error) -> bool {

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Segment, segment::EXTENSION};
+use super::{
+    Segment,
+    segment::{EXTENSION, REJECTED},
+};
 
 const LOCK: &str = "lock";
 
@@ -80,8 +83,21 @@ impl Directory {
         }
     }
 
+    /// Takes segments that the database once refused for new ones: it, or this program, may have
+    /// changed since.
+    pub(super) fn bring_back_rejected(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == REJECTED) {
+                fs::rename(&path, path.with_extension(EXTENSION))?;
+            }
+        }
+        Ok(())
+    }
+
     fn adopt(&self, other: PathBuf) -> io::Result<usize> {
         let Some(other) = Self::try_take(other)? else { return Ok(0) };
+        other.bring_back_rejected()?;
         let segments = other.segments()?;
         for segment in &segments {
             if let Some(name) = segment.path.file_name() {

@@ -63,13 +63,22 @@ impl Trouble {
         let target = target.to_owned();
         match self {
             Self::Refused(error) => error,
-            Self::Unfit(error) => StoreError::Failed { target, reason: error.to_string() },
+            Self::Unfit(error) => StoreError::Unfit { target, reason: error.to_string() },
             Self::Sqlite(error) if may_pass(&error) => {
                 StoreError::Unavailable { target, reason: error.to_string() }
+            }
+            Self::Sqlite(error) if is_unfit(&error) => {
+                StoreError::Unfit { target, reason: error.to_string() }
             }
             Self::Sqlite(error) => StoreError::Failed { target, reason: error.to_string() },
         }
     }
+}
+
+/// Whether the values are at fault: a missing table is not theirs.
+fn is_unfit(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+    matches!(error.sqlite_error_code(), Some(ConstraintViolation | TooBig | TypeMismatch))
 }
 
 /// Whether waiting (for a lock, for somebody to free the disk) can help.

@@ -106,8 +106,8 @@ impl Shipper {
         }
     }
 
-    /// Writes the batch, however long the database is away. Refused is what a sound database
-    /// turned down repeatedly.
+    /// Writes the batch, however long the database is away or not as it should be. Refused are rows
+    /// that a sound database turned down repeatedly, for what they are.
     async fn write(&self, batch: Arc<RowBatch>) -> Verdict {
         const REFUSALS: u32 = 5;
         let mut refusals = 0;
@@ -121,9 +121,10 @@ impl Shipper {
                 Err(error) => {
                     let reason = error.to_string();
                     self.shared.database_failed(&reason);
-                    if !matches!(error, StoreError::Unavailable { .. }) && self.is_sound().await {
+                    if matches!(error, StoreError::Unfit { .. }) && self.is_sound().await {
                         refusals += 1;
                         if refusals == REFUSALS {
+                            self.shared.database_refused();
                             return Verdict::Refused(reason);
                         }
                     }
@@ -153,7 +154,7 @@ impl Shipper {
         }
     }
 
-    /// Whether the fault is likely the rows': a wrong password or a missing table is not.
+    /// Whether the schema is as the rows expect it.
     async fn is_sound(&self) -> bool {
         matches!(self.store.schema_state().await, Ok(SchemaState::Current))
     }
@@ -164,12 +165,12 @@ impl Shipper {
             tracing::error!(rows, reason, "the database refused rows, and no spool keeps them");
             return;
         };
-        self.shared.rejected();
+        self.shared.rejected(reason);
         let path = segment.path.clone();
         match blocking(move || spool::reject(&path)).await {
             Ok(aside) => {
                 let path = aside.display();
-                tracing::error!(%path, reason, "rows were refused and moved aside");
+                tracing::error!(%path, reason, "rows were refused and moved aside; the next start tries again");
             }
             Err(error) => {
                 let path = segment.path.display();

@@ -34,15 +34,17 @@ pub struct WriterState {
     pub since: Option<Timestamp>,
     /// Rows lost because the queue was full, or there was neither a spool nor a database.
     pub dropped: u64,
-    /// Segments that the database refused, moved aside.
+    /// Segments that the database refused, moved aside until the next start.
     pub rejected_segments: u64,
+    /// Why the last of them was refused, and when.
+    pub refusal: Option<(Timestamp, String)>,
 }
 
 impl WriterState {
     /// Whether rows go where they should.
     #[must_use]
     pub fn is_well(&self) -> bool {
-        self.last_error.is_none() && self.spool_error.is_none()
+        self.last_error.is_none() && self.spool_error.is_none() && self.refusal.is_none()
     }
 }
 
@@ -154,8 +156,17 @@ impl Shared {
         }
     }
 
-    pub(super) fn rejected(&self) {
+    /// The database answers, and what it does not take is the rows' fault.
+    pub(super) fn database_refused(&self) {
+        let state = &mut self.lock().state;
+        state.since = None;
+        state.last_error = None;
+    }
+
+    pub(super) fn rejected(&self, reason: &str) {
         counter!("figw_spool_rejected_segments_total").increment(1);
-        self.lock().state.rejected_segments += 1;
+        let state = &mut self.lock().state;
+        state.rejected_segments += 1;
+        state.refusal = Some((Timestamp::now(), reason.to_owned()));
     }
 }
