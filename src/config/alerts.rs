@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     problem::Complaints,
-    secret::SecretUrl,
+    secret::{Secret, SecretUrl},
     units::{DurationForm, PositiveDurationForm},
 };
 use crate::domain::human::duration;
@@ -51,7 +51,7 @@ impl Default for Alerts {
 #[serde(default, deny_unknown_fields)]
 pub struct Webhook {
     /// The address, which is a secret with most services.
-    pub url: Option<SecretUrl>,
+    pub url: Option<Secret>,
     /// What it is sent.
     pub format: WebhookFormat,
 }
@@ -104,7 +104,7 @@ impl Alerts {
             complaints.add_unless_url(url, &["https://", "http://"]);
         }
         let Some(url) = &self.smtp.url else { return };
-        complaints.add_unless_url(url, &["smtp://", "smtps://"]);
+        complaints.add_unless_url(url.secret(), &["smtp://", "smtps://"]);
         if self.smtp.from.is_none() {
             complaints.add("alerts.smtp.from", "must be set where alerts.smtp.url is");
         }

@@ -76,12 +76,12 @@ const REDIS: &[&str] = &["redis://", "rediss://"];
 
 impl Database {
     pub(super) fn check(&self, complaints: &mut Complaints) {
-        complaints.add_unless_url(&self.url, DATABASE);
+        complaints.add_unless_url(self.url.secret(), DATABASE);
         if let Some(url) = &self.migration_url {
-            complaints.add_unless_url(url, DATABASE);
+            complaints.add_unless_url(url.secret(), DATABASE);
         }
         for url in &self.read_replicas {
-            complaints.add_unless_url(url, POSTGRES);
+            complaints.add_unless_url(url.secret(), POSTGRES);
         }
         self.check_replicas(complaints);
     }
@@ -132,7 +132,7 @@ pub struct Cache {
 impl Cache {
     pub(super) fn check(&self, complaints: &mut Complaints) {
         if let Some(url) = &self.redis_url {
-            complaints.add_unless_url(url, REDIS);
+            complaints.add_unless_url(url.secret(), REDIS);
         }
     }
 }

@@ -98,8 +98,9 @@ impl Loaded {
         let mut holds_plain = false;
         config.each_secret(&mut |key, secret| {
             warnings.extend(secret.warning());
-            // A URL without a password is no secret.
-            holds_plain |= matches!(secret.source(), SecretSource::Plain(t) if mask_url(t) != *t)
+            // A URL without a password is no secret, but for one whose path is.
+            let is_secret = |text: &String| key == "alerts.webhook.url" || mask_url(text) != *text;
+            holds_plain |= matches!(secret.source(), SecretSource::Plain(text) if is_secret(text))
                 && matches!(self.origin(key), Some(Origin::File { .. }));
         });
         if let Some(path) = self.path.as_ref().filter(|path| holds_plain && is_world_readable(path))

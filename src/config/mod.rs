@@ -233,7 +233,7 @@ impl Config {
             visit("staging.client_secret", secret);
         }
         if let Some(url) = &mut self.alerts.webhook.url {
-            visit("alerts.webhook.url", url.secret_mut());
+            visit("alerts.webhook.url", url);
         }
         if let Some(url) = &mut self.alerts.smtp.url {
             visit("alerts.smtp.url", url.secret_mut());

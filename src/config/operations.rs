@@ -153,10 +153,10 @@ impl Backup {
             }
         }
         if let Some(url) = &self.offsite_url {
-            complaints.add_unless_url(url, &["s3://", "file://"]);
+            complaints.add_unless_url(url.secret(), &["s3://", "file://"]);
         }
         if let Some(url) = &self.replication_url {
-            complaints.add_unless_url(url, POSTGRES);
+            complaints.add_unless_url(url.secret(), POSTGRES);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::secret::SecretUrl;
+use super::secret::Secret;
 use crate::domain::SecretSource;
 
 /// Where a value comes from.
@@ -90,11 +90,11 @@ impl Complaints {
     }
 
     /// A URL that is written out can be checked here; a reference only when it is read.
-    pub(super) fn add_unless_url(&mut self, url: &SecretUrl, schemes: &[&str]) {
-        if let SecretSource::Plain(text) = url.secret().source()
+    pub(super) fn add_unless_url(&mut self, url: &Secret, schemes: &[&str]) {
+        if let SecretSource::Plain(text) = url.source()
             && let Some(message) = url_complaint(text, schemes)
         {
-            self.add(url.secret().key(), message);
+            self.add(url.key(), message);
         }
     }
 }

@@ -5,6 +5,11 @@ use url::form_urlencoded;
 /// Longest value that is looked at, in bytes.
 const LONGEST: usize = 1024;
 
+/// The most values that are looked at, and longest name of one in bytes: every link on a page
+/// repeats them.
+const MOST: usize = 32;
+const LONGEST_NAME: usize = 32;
+
 /// The values by their names; of several of one name, the last.
 #[derive(Debug, Default)]
 pub(super) struct Params(Vec<(String, String)>);
@@ -12,14 +17,24 @@ pub(super) struct Params(Vec<(String, String)>);
 impl Params {
     /// Reads `a=b&c=d`. What no database takes, or nobody would write, is left out.
     pub(super) fn parse(text: &str) -> Self {
-        let pairs = form_urlencoded::parse(text.as_bytes());
-        let pairs = pairs.map(|(name, value)| (name.into_owned(), value.trim().to_owned()));
-        Self(pairs.filter(|(_, value)| value.len() <= LONGEST && !value.contains('\0')).collect())
+        let mut params: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            let value = value.trim();
+            if name.len() > LONGEST_NAME || value.len() > LONGEST || value.contains('\0') {
+                continue;
+            }
+            if let Some((_, known)) = params.iter_mut().find(|(known, _)| *known == name) {
+                value.clone_into(known);
+            } else if params.len() < MOST {
+                params.push((name.into_owned(), value.to_owned()));
+            }
+        }
+        Self(params)
     }
 
     /// A value that is not empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().rev().find(|(known, _)| known == name);
+        let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
@@ -31,13 +46,9 @@ impl Params {
     /// A query that keeps these values with `changes`; an empty value takes one out.
     pub(super) fn with(&self, changes: &[(&str, &str)]) -> String {
         let mut query = form_urlencoded::Serializer::for_suffix(String::from("?"), 1);
-        let mut seen: Vec<&str> = changes.iter().map(|(name, _)| *name).collect();
-        for (name, _) in &self.0 {
-            if seen.contains(&name.as_str()) {
-                continue;
-            }
-            seen.push(name);
-            if let Some(value) = self.get(name) {
+        let is_kept = |name: &str| changes.iter().all(|(changed, _)| *changed != name);
+        for (name, value) in self.0.iter().filter(|(name, _)| is_kept(name)) {
+            if !value.is_empty() {
                 query.append_pair(name, value);
             }
         }
@@ -60,5 +71,15 @@ mod tests {
         assert_eq!(params.get("d"), None);
         assert_eq!(params.with(&[("a", "")]), "?b=%22%3E%3Cscript%3E");
         assert_eq!(params.with(&[("b", "x y")]), "?a=2&b=x+y");
+    }
+
+    #[test]
+    fn a_query_of_thousands_is_cut_to_what_a_page_could_mean() {
+        let thousands: String = (0..20_000).map(|i| format!("n{i}={i}&")).collect();
+        let params = Params::parse(&format!("range=1h&{thousands}range=1d"));
+        assert_eq!(params.get("range"), Some("1d"));
+        assert_eq!(params.get("n20"), Some("20"));
+        assert_eq!(params.get("n19999"), None);
+        assert!(params.with(&[]).len() < 500, "{}", params.with(&[]));
     }
 }

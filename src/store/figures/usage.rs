@@ -101,9 +101,9 @@ impl Reader {
         let conditions = draft.conditions();
         let (limit, offset) =
             (draft.bind(Value::Int(list.limit.into())), draft.bind(Value::Int(list.offset.into())));
-        let order = order(list.order, list.descending);
         let from = table(scope.source).name;
         let select = draft.ask(scope.user.as_deref(), |dialect| {
+            let order = order(dialect, scope.source, list);
             format!(
                 "SELECT username, {}, count(*) OVER () FROM {from} WHERE {conditions} \
                  GROUP BY 1 ORDER BY {order}, 1 LIMIT {limit} OFFSET {offset}",
@@ -141,16 +141,20 @@ fn sums(dialect: Dialect, source: Source) -> String {
     format!("{}, {tokens}", counts.map(|column| dialect.sum(column)).join(", "))
 }
 
-/// By numbers of columns, after the name and [`sums`].
-fn order(by: UserOrder, descending: bool) -> String {
-    let direction = if descending { "DESC" } else { "ASC" };
-    match by {
-        UserOrder::Name => format!("1 {direction}"),
-        UserOrder::Requests => format!("2 {direction}"),
-        UserOrder::Errors => format!("3 {direction}"),
-        UserOrder::PromptTokens => format!("6 {direction}"),
-        UserOrder::CompletionTokens => format!("7 {direction}"),
-    }
+/// By numbers of columns, after the name and [`sums`], or by what is no column.
+fn order(dialect: Dialect, source: Source, list: &UserList) -> String {
+    let direction = if list.descending { "DESC" } else { "ASC" };
+    let by = match list.order {
+        UserOrder::Name => "1".to_owned(),
+        UserOrder::Requests => "2".to_owned(),
+        UserOrder::Errors if source == Source::Rows => {
+            "count(*) FILTER (WHERE status >= 400)".to_owned()
+        }
+        UserOrder::Errors => dialect.sum("client_errors + server_errors"),
+        UserOrder::PromptTokens => "6".to_owned(),
+        UserOrder::CompletionTokens => "7".to_owned(),
+    };
+    format!("{by} {direction}")
 }
 
 fn read_counters(row: &Row) -> Result<Counters, Unfit> {
