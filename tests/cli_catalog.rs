@@ -244,6 +244,23 @@ fn testing_an_endpoint_sends_one_real_request_with_its_key() {
 }
 
 #[test]
+fn a_back_end_that_repeats_its_key_does_not_bring_it_into_a_report() {
+    let operator = Operator::new();
+    let body = format!("{{\"error\": \"{}AUTH=Bearer hush-hush\"}}", "x".repeat(275));
+    let (url, server) = answer_once("500 Internal Server Error", &body);
+    operator.has_endpoint("m", &url);
+    operator.succeeds(&["endpoint", "set", "lab-vllm-m", "--api-key-env", "LAB_KEY"]);
+    let output = operator
+        .command(&["endpoint", "test", "lab-vllm-m"])
+        .env("LAB_KEY", "hush-hush")
+        .assert()
+        .code(1);
+    let said = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
+    assert!(said.contains("AUTH=") && !said.contains("hush"), "{said}");
+    server.join().unwrap();
+}
+
+#[test]
 fn an_echo_endpoint_needs_no_settings_and_answers_its_own_test() {
     let operator = Operator::new();
     operator.succeeds(&["cluster", "add", "dev", "--adapter", "echo", "--frameworks", "api"]);

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     backends::globus_compute::Compute,
+    config::secret::MASK,
     domain::{Cluster, Endpoint, EndpointSettings, Route, catalog::DirectApi},
     outbound,
 };
@@ -112,8 +113,18 @@ impl Trial<'_> {
             }
         };
         report.latency_ms = Some(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
-        report.take(answer);
+        report.take(answer.map(|(status, body)| (status, self.without_key(body))));
         Ok(report)
+    }
+
+    /// An answer that repeats the key that was sent goes into reports and alerts without it.
+    fn without_key(&self, body: Vec<u8>) -> Vec<u8> {
+        match self.api_key.map(ExposeSecret::expose_secret) {
+            Some(key) if !key.is_empty() => {
+                String::from_utf8_lossy(&body).replace(key, MASK).into_bytes()
+            }
+            _ => body,
+        }
     }
 
     fn client(&self, settings: &DirectApi) -> anyhow::Result<reqwest::Client> {
