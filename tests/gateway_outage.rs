@@ -44,6 +44,7 @@ async fn with_postgresql_away_for_twenty_seconds_all_are_served_and_no_row_is_lo
         assert!(check["reason"].as_str().unwrap().contains("unavailable"), "{body}");
     }
     assert!(!body.to_string().contains("unused-secret"), "a password in {body}");
+    assert!(!body.to_string().contains("127.0.0.1"), "everybody may read it: {body}");
     sleep(OUTAGE.saturating_sub(away_since.elapsed())).await;
     let (status, body) = readiness(&gateway);
     assert_eq!((status, &body["status"]), (200, &"degraded".into()), "{body}");

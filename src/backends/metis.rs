@@ -142,7 +142,8 @@ pub enum NotLive {
 
 impl fmt::Display for StatusSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.url)
+        // A query may hold a token.
+        f.pad(self.url.split('?').next().unwrap_or_default())
     }
 }
 
@@ -170,7 +171,7 @@ impl StatusSource {
     pub async fn fetch(self, client: reqwest::Client) -> Result<Map<String, Value>, ManifestError> {
         let unavailable = |error: &reqwest::Error| {
             let reason = outbound::failure(error);
-            tracing::warn!(reason, url = self.url, "a cluster's status_url fails");
+            tracing::warn!(reason, url = %self, "a cluster's status_url fails");
             ManifestError::Unavailable
         };
         let mut response = client

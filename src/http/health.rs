@@ -288,7 +288,7 @@ impl Readiness {
                 name,
                 state: State::Degraded,
                 since: trouble.since,
-                reason: Some(trouble.error.clone()),
+                reason: Some(without_addresses(&trouble.error)),
             },
         }
     }
@@ -319,7 +319,7 @@ impl Readiness {
             name: "rows",
             state: State::Degraded,
             since: since.unwrap_or(self.started_at),
-            reason: Some(reason),
+            reason: Some(without_addresses(&reason)),
         }
     }
 
@@ -331,7 +331,7 @@ impl Readiness {
                 name: "schema",
                 state: State::Failed,
                 since: trouble.since,
-                reason: Some(trouble.error.clone()),
+                reason: Some(without_addresses(&trouble.error)),
             },
             None => self.check("schema", self.noted.newer_schema.trouble()),
         }
@@ -400,6 +400,12 @@ fn clusters(catalog: &Catalog) -> Value {
         })
         .collect();
     json!({ "clusters": clusters })
+}
+
+/// A reason as everybody may read it: the log has the address, with the user and the database.
+fn without_addresses(reason: &str) -> String {
+    let words = reason.split(' ').filter(|word| !word.contains("://"));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn never_cached(mut response: Response) -> Response {
