@@ -27,7 +27,8 @@ pub struct Dashboard {
     pub admin_groups: Vec<String>,
     /// Secret under which sessions are encrypted, at least 32 characters, the same for all instances.
     /// Without one, each process makes its own: a session then ends when its process does, and
-    /// another instance does not know it.
+    /// another instance does not know it. Set `cache.redis_url`, too: without Redis, only the instance
+    /// that somebody logged out of knows that a copied cookie counts no more, and only until it ends.
     pub session_secret: Option<Secret>,
     /// Longest time that a login lasts.
     #[serde(with = "duration")]

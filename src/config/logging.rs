@@ -35,7 +35,8 @@ pub struct Logging {
     #[schemars(range(max = 10_000))]
     pub keep: u32,
     /// How much of prompts and answers is stored in the database, in the table `prompts`, for as long as
-    /// `retention.prompts` says. No log ever holds any of it.
+    /// `retention.prompts` says. No log ever holds any of it. What a back end says of a request that
+    /// fails stands in its row (`usage.error`) whatever this is, and may repeat words of it.
     pub prompts: Prompts,
 }
 
@@ -143,6 +144,6 @@ pub enum Prompts {
     Off,
     /// the first 2 KiB of each request's and each answer's body
     Truncated,
-    /// each request's body, and each answer's up to 16 MiB
+    /// each request's and each answer's body, up to 16 MiB of each
     Full,
 }

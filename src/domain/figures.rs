@@ -245,7 +245,24 @@ pub struct LogFilter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredText {
     /// What was asked.
-    pub prompt: String,
+    pub prompt: Excerpt,
     /// What was answered.
-    pub answer: Option<String>,
+    pub answer: Option<Excerpt>,
+}
+
+/// The beginning of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    /// So much of it as was asked for.
+    pub text: String,
+    /// Size of the whole, in bytes.
+    pub bytes: u64,
+}
+
+impl Excerpt {
+    /// Whether the text goes on.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        (self.text.len() as u64) < self.bytes
+    }
 }

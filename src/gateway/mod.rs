@@ -68,6 +68,9 @@ use crate::{
 /// Bodies from this size on, in bytes, are scanned aside.
 const LONG_BODY: usize = 256 * 1024;
 
+/// Characters of a path that are stored.
+const LONGEST_PATH: usize = 512;
+
 /// Everything that serving a request takes; shared by all connections.
 #[derive(Debug)]
 pub struct Gateway {
@@ -315,7 +318,7 @@ impl Gateway {
             user: Arc::clone(&caller.user),
             key_id: caller.key_id,
             method: head.method.to_string(),
-            path: head.path.clone(),
+            path: head.path.chars().take(LONGEST_PATH).collect(),
             status: status.as_u16(),
             duration_us: micros_since(head.started),
             model: model.map(ToOwned::to_owned),
@@ -331,8 +334,11 @@ impl Gateway {
         model: Option<&str>,
         refusal: &Refusal,
     ) {
-        head.log(refusal.status, Some(caller), model, Some(refusal.for_log()));
-        self.write_access(head, caller, refusal.status, model, Some(&refusal.message));
+        let discreet = refusal.for_log();
+        head.log(refusal.status, Some(caller), model, Some(discreet));
+        let stores_texts = self.settings.load().prompts != Prompts::Off;
+        let told = if stores_texts { &refusal.message } else { discreet };
+        self.write_access(head, caller, refusal.status, model, Some(told));
     }
 
     fn open_record(&self, request: &Inference, scan: &Scan<'_>, line: &Line) -> Record {

@@ -10,8 +10,8 @@ use crate::{
 /// What is kept of each text where only the beginning is.
 const BEGINNING: usize = 2 * 1024;
 
-/// What is kept of an answer at most. Requests are bounded by `server.max_body_bytes`.
-const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// What is kept of each text at most: what waits for the database has to fit into memory.
+const LONGEST: usize = 16 * 1024 * 1024;
 
 /// Stands for the rest of a text that is not kept.
 const ELLIPSIS: &str = "…";
@@ -37,7 +37,7 @@ impl Transcript {
                 (Bytes::copy_from_slice(&body[..BEGINNING]), BEGINNING)
             }
             Prompts::Truncated => (body.clone(), BEGINNING),
-            Prompts::Full => (body.clone(), LONGEST_ANSWER),
+            Prompts::Full => (body.slice(..body.len().min(LONGEST)), LONGEST),
         };
         let is_prompt_cut = prompt.len() < body.len();
         Some(Self { prompt, is_prompt_cut, answer: Vec::new(), most, is_answer_cut: false })

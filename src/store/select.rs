@@ -77,6 +77,14 @@ impl Dialect {
         }
     }
 
+    /// The size of a text in bytes.
+    pub(super) fn bytes_of(self, column: &str) -> String {
+        match self {
+            Self::Postgres => format!("CAST(octet_length({column}) AS bigint)"),
+            Self::Sqlite => format!("length(CAST({column} AS BLOB))"),
+        }
+    }
+
     /// The number of the step in which a moment lies; the steps begin at `origin`, both in seconds.
     pub(super) fn step(self, column: &str, kind: TimeColumn, origin: &str, step: &str) -> String {
         let seconds = match (self, kind) {

@@ -116,6 +116,12 @@ async fn a_session_that_was_forged_or_ended_is_none() {
     for token in ["", "x", &Visitor::of(&gateway).get("/dashboard/login").await.form_token()] {
         assert_eq!(ada.post("/dashboard/logout", &[("token", token)]).await.status, 403);
     }
+    // A browser that sends no cookie for another site would still remove it if it were told to.
+    let mut misled = Visitor::of(&gateway).sending("sec-fetch-site", "cross-site");
+    let shown = misled.post("/dashboard/logout", &[]).await;
+    assert_eq!((shown.status, shown.cookies().len()), (403, 0), "{shown:?}");
+    let shown = Visitor::of(&gateway).post("/dashboard/logout", &[]).await;
+    assert_eq!((shown.status, shown.cookies().len()), (303, 0), "{shown:?}");
     let shown = ada.post("/dashboard/logout", &[("token", &page.form_token())]).await;
     assert_eq!((shown.status, shown.location()), (303, "/dashboard/login?out=1"));
     assert!(!ada.cookies.contains_key("figw"));

@@ -179,12 +179,17 @@ pub(super) async fn log_out(
     dashboard: &Dashboard,
     asked: &Asked,
 ) -> Result<Response, Problem> {
+    // The browser leaves the cookie out then, and would still take the order to remove it.
+    if is_from_elsewhere(asked) {
+        return Err(Problem::Form);
+    }
     let sealed = Cookie::Session.read(&asked.headers, asked.is_secure);
     let session =
         sealed.and_then(|sealed| dashboard.seal.open::<Session>(Purpose::Session, sealed));
+    let mut response = respond::redirect(&format!("{ROOT}login?out=1"));
     if let Some(session) = session {
         let token = asked.form.get("token").unwrap_or_default();
-        if is_from_elsewhere(asked) || !dashboard.seal.is_form_token(&session.id, token) {
+        if !dashboard.seal.is_form_token(&session.id, token) {
             return Err(Problem::Form);
         }
         if let Ok(caller) = session.caller(&app.gateway.catalog, &app.auth).await {
@@ -194,9 +199,8 @@ pub(super) async fn log_out(
         if let (Some(globus), Some(token)) = (&dashboard.options.globus, session.globus_token()) {
             globus.clone().revoke_in_the_background(token.into());
         }
+        add_cookie(&mut response, Cookie::Session.remove(asked.is_secure));
     }
-    let mut response = respond::redirect(&format!("{ROOT}login?out=1"));
-    add_cookie(&mut response, Cookie::Session.remove(asked.is_secure));
     Ok(response)
 }
 

@@ -246,11 +246,39 @@ async fn page(
         None => match app.auth.authenticate(&app.gateway.catalog, &asked.headers).await {
             Ok(caller) => (caller, None),
             Err(error) if asked.format != Format::Html => {
-                return Ok(error::response(&super::not_admitted(&error), error::Shape::OpenAi));
+                let refusal = super::not_admitted(&error);
+                asked.head.log(refusal.status, None, None, Some(&refusal.message));
+                return Ok(error::response(&refusal, error::Shape::OpenAi));
             }
             Err(_) => return Ok(respond::redirect(&login::address(asked))),
         },
     };
+    let made = page_for(app, dashboard, asked, Arc::clone(&caller), session).await;
+    note(app, asked, &caller, &made);
+    made
+}
+
+/// Writes down who has looked at what. What a page that stays open fetches anew by itself is only
+/// logged: it would be thousands of rows a day.
+fn note(app: &App, asked: &Asked, caller: &Caller, made: &Result<Response, Problem>) {
+    let (status, error) = match made {
+        Ok(response) => (response.status(), None),
+        Err(problem) => (problem.status(), Some(problem.message())),
+    };
+    if asked.headers.contains_key(REFRESH) {
+        asked.head.log(status, Some(caller), None, error.as_deref());
+    } else {
+        app.gateway.record_access(&asked.head, caller, status, None, error.as_deref());
+    }
+}
+
+async fn page_for(
+    app: &Arc<App>,
+    dashboard: &Arc<Dashboard>,
+    asked: &Asked,
+    caller: Arc<Caller>,
+    session: Option<Session>,
+) -> Result<Response, Problem> {
     if let Err(refusal) = app.gateway.count_request(&caller).await {
         let wait = refusal.retry_after.unwrap_or(Duration::from_secs(1));
         return Err(Problem::OverLimit(refusal.message, wait));

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{Dashboard, LONGEST_WAIT, params::Params, problem::Problem, respond::Format};
 use crate::{
-    domain::Caller,
+    domain::{Caller, UsageRow},
     http::App,
     store::{FiguresError, Reader},
 };
@@ -31,6 +31,12 @@ impl View<'_> {
     /// Whose requests the page is about; none for everybody's. Only who sees everything can choose.
     pub(super) fn whose(&self) -> Option<String> {
         if self.is_admin { self.params.text("user") } else { Some(self.caller.user.to_string()) }
+    }
+
+    /// Whether the text of this request, which is one that they see, may be read, too. A key that is
+    /// confined to some models is one for a program: it reads what was asked with itself.
+    pub(super) fn may_read_text(&self, row: &UsageRow) -> bool {
+        self.is_admin || self.caller.models.is_empty() || row.key_id == self.caller.key_id
     }
 
     /// What is read from.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{
     AccessRow, TokenCount, UsageRow,
-    figures::{LogFilter, StatusClass, StoredText},
+    figures::{Excerpt, LogFilter, StatusClass, StoredText},
 };
 
 /// What [`read`] reads.
@@ -79,18 +79,27 @@ impl Reader {
         Ok(rows.first().map(read).transpose()?)
     }
 
-    /// What was stored of a request's text, if anything was.
+    /// What was stored of a request's text, if anything was: so many characters of the prompt and
+    /// of the answer.
     ///
     /// # Errors
     /// As the database has it, or that it takes too long.
-    pub async fn stored_text(&self, id: Uuid) -> Answer<Option<StoredText>> {
+    pub async fn stored_text(&self, id: Uuid, most: u32) -> Answer<Option<StoredText>> {
         let mut draft = Draft::default();
         let id = draft.bind(Value::Uuid(id));
-        let select =
-            draft.ask(None, |_| format!("SELECT prompt, answer FROM prompts WHERE id = {id}"));
+        let select = draft.ask(None, |dialect| {
+            let [prompt, answer] = ["prompt", "answer"]
+                .map(|column| format!("substr({column}, 1, {most}), {}", dialect.bytes_of(column)));
+            format!("SELECT {prompt}, {answer} FROM prompts WHERE id = {id}")
+        });
         let rows = self.rows(&select).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        Ok(Some(StoredText { prompt: row.text(0)?, answer: row.optional_text(1)? }))
+        let prompt = Excerpt { text: row.text(0)?, bytes: row.count(1)? };
+        let answer = match (row.optional_text(2)?, row.optional_count(3)?) {
+            (Some(text), Some(bytes)) => Some(Excerpt { text, bytes }),
+            _ => None,
+        };
+        Ok(Some(StoredText { prompt, answer }))
     }
 }
 

@@ -21,8 +21,8 @@ use self::{collector::Collector, shipper::Shipper, state::Shared};
 use super::Store;
 use crate::domain::{AccessRow, PromptRow, UsageRow};
 
-/// Size of the texts that may wait to be collected.
-const QUEUE_TEXT: usize = 32 * 1024 * 1024;
+/// Size of the texts that may wait to be collected: more than the longest that one request has.
+const QUEUE_TEXT: usize = 64 * 1024 * 1024;
 
 /// How rows are collected, kept and written.
 #[derive(Debug, Clone)]

@@ -9,14 +9,24 @@ use super::{
     Page,
     log::{row_json, status},
 };
-use crate::domain::{UsageRow, figures::StoredText};
+use crate::domain::{
+    UsageRow,
+    figures::{Excerpt, StoredText},
+};
+
+/// Characters of a prompt and of an answer that are shown: bodies may have many million.
+const MOST_TEXT: u32 = 100_000;
 
 pub(super) async fn page(view: &View<'_>, id: Uuid) -> Result<Page, Problem> {
     let own = (!view.is_admin).then(|| view.caller.user.to_string());
     let found = view.ask(view.reader().logged(id, own.as_deref())).await?;
     // Whose it is has just been checked: the text is its user's, and those who see everything's.
     let row = found.ok_or(Problem::NotFound)?;
-    let text = view.ask(view.reader().stored_text(row.id)).await?;
+    let text = if view.may_read_text(&row) {
+        view.ask(view.reader().stored_text(row.id, MOST_TEXT)).await?
+    } else {
+        None
+    };
     let body = html! {
         (columns(&row))
         (stored(text.as_ref()))
@@ -24,8 +34,10 @@ pub(super) async fn page(view: &View<'_>, id: Uuid) -> Result<Page, Problem> {
     };
     let mut described = row_json(&row);
     if let Some(text) = &text {
-        described["prompt"] = text.prompt.clone().into();
-        described["answer"] = text.answer.clone().into();
+        described["prompt"] = text.prompt.text.clone().into();
+        described["prompt_bytes"] = text.prompt.bytes.into();
+        described["answer"] = text.answer.as_ref().map(|answer| &*answer.text).into();
+        described["answer_bytes"] = text.answer.as_ref().map(|answer| answer.bytes).into();
     }
     Ok(Page {
         name: "request",
@@ -87,11 +99,17 @@ fn stored(text: Option<&StoredText>) -> Markup {
     }
 }
 
-fn block(id: &str, title: &str, text: &str) -> Markup {
+fn block(id: &str, title: &str, excerpt: &Excerpt) -> Markup {
     html! {
         section {
             h2 #(id) { (title) }
-            pre.text tabindex="0" role="region" aria-labelledby=(id) { (text) }
+            @if excerpt.is_cut() {
+                p.hint {
+                    "The beginning, of " (figure::bytes(excerpt.bytes)) ". The whole is in the table "
+                    code { "prompts" } "."
+                }
+            }
+            pre.text tabindex="0" role="region" aria-labelledby=(id) { (excerpt.text) }
         }
     }
 }
