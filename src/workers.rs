@@ -49,15 +49,28 @@ impl Workers {
     }
 }
 
+/// Starts a thread with a runtime of its own for work aside: what takes long there holds up neither
+/// connections nor whatever else the process does. It ends with the process.
+///
+/// # Errors
+/// When the operating system has no thread to give.
+pub fn start_aside(name: &str) -> io::Result<Handle> {
+    start_thread(name.to_owned(), || {})
+}
+
 fn start(index: usize) -> io::Result<Handle> {
+    start_thread(format!("worker-{index}"), move || INDEX.set(index))
+}
+
+fn start_thread(name: String, begin: impl FnOnce() + Send + 'static) -> io::Result<Handle> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .thread_keep_alive(BLOCKING_KEPT)
         .build()?;
     let handle = runtime.handle().clone();
-    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        INDEX.set(index);
+    thread::Builder::new().name(name).spawn(move || {
+        begin();
         runtime.block_on(std::future::pending::<()>());
     })?;
     Ok(handle)

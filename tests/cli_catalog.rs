@@ -436,4 +436,6 @@ fn a_key_is_shown_once_listed_without_its_text_and_revoked_by_name() {
     assert_eq!(operator.json(&["key", "list"])[0]["state"], "revoked");
     operator.fails(1, &["key", "revoke", "nothing"]);
     operator.fails(2, &["key", "create", "--name", "x", "--user", "y", "--expires", "soon"]);
+    let said = operator.fails(2, &["key", "create", "--name", "x", "--user", "y\nz"]);
+    assert!(said.contains("--user has a line break"), "{said}");
 }

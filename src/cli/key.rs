@@ -108,6 +108,9 @@ fn required(
     };
     match value.trim() {
         "" => Err(Failure::usage(format!("{flag} is empty; give it as {flag} {example}"))),
+        value if value.contains(char::is_control) => Err(Failure::usage(format!(
+            "{flag} has a line break or another control character; give it as {flag} {example}"
+        ))),
         value => Ok(value.to_owned()),
     }
 }

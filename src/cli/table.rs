@@ -17,9 +17,21 @@ impl Table {
 
     /// Adds a row; empty cells are shown as `-`.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let shown = |cell: String| if cell.is_empty() { "-".to_owned() } else { cell };
+        let shown = |cell: String| if cell.is_empty() { "-".to_owned() } else { printable(cell) };
         self.rows.push(cells.into_iter().map(shown).collect());
     }
+}
+
+/// A text that breaks no line and gives the terminal no order, whoever wrote it.
+fn printable(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let escaped = |c: char| match c {
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(escaped).collect()
 }
 
 impl Display for Table {
@@ -81,5 +93,12 @@ mod tests {
             table.to_string(),
             "NAME    FRAMEWORKS  NOTE\nsophia  vllm        -\né       api         x"
         );
+    }
+
+    #[test]
+    fn a_name_gives_the_terminal_no_order() {
+        let mut table = Table::new(&["NAME"]);
+        table.row(["u\nx\u{1b}[31m".into()]);
+        assert_eq!(table.to_string(), "NAME\nu\\nx\\u{1b}[31m");
     }
 }

@@ -1,8 +1,8 @@
 //! The pages at `/dashboard`, and the same as JSON and CSV.
 //!
 //! Everything is rendered here; the script only refreshes pages and shows figures under the pointer.
-//! A page is made on the main runtime, away from the threads that serve inference, with few questions
-//! to the database at one time.
+//! Pages are made by a thread of their own, away from those that serve inference and take connections,
+//! with few questions to the database at one time.
 
 mod assets;
 mod attempts;

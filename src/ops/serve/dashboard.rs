@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use secrecy::SecretString;
-use tokio::runtime::Handle;
 use url::Url;
 
 use super::ServeError;
@@ -15,6 +14,7 @@ use crate::{
     http::dashboard::{Dashboard, Options},
     ops::globus,
     store::Reader,
+    workers,
 };
 
 /// How long one request to Globus may take.
@@ -40,7 +40,8 @@ pub(super) fn dashboard(
         idle: settings.session_idle,
         globus: public_url.map(|url| web_client(config, url)).transpose()?.flatten(),
     };
-    let dashboard = Dashboard::new(options, reader.clone(), cache.clone(), Handle::current());
+    let pages = workers::start_aside("pages").context("no thread for the dashboard's pages")?;
+    let dashboard = Dashboard::new(options, reader.clone(), cache.clone(), pages);
     Ok(Some(Arc::new(dashboard.context("dashboard.session_secret cannot be used")?)))
 }
 
