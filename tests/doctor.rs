@@ -81,13 +81,14 @@ fn a_careless_deployment() {
     ]);
     let settings = format!(
         "{}cache:\n  redis_url: {}\nlogging: {{level: debug, prompts: full}}\n\
-         limits: {{requests_per_second_per_user: 0}}\nhealth: {{disk_free_critical: 100%, \
-         disk_free_warning: 100%}}\n",
+         limits: {{requests_per_second_per_user: 0}}\n",
         globus.config_yaml(),
         redis.url()
     );
     let plan = Plan::in_front_of("http://127.0.0.1:9/v1").models(["m"]).database(database);
     let plan = plan.settings(&settings).entries(echo.as_array().unwrap().clone());
+    let plan =
+        plan.set("health.disk_free_warning", "100%").set("health.disk_free_critical", "100%");
     let mut gateway = plan.set("server.admin_token", GUESSED).prepare();
     gateway.run(&[
         "endpoint",

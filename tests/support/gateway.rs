@@ -37,16 +37,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A gateway with SQLite in front of the back end at `api_url` (`http://…/v1`).
+    /// A gateway with SQLite in front of the back end at `api_url` (`http://…/v1`), for which there is
+    /// room enough whatever the machine's disk has free.
     pub fn in_front_of(api_url: impl Into<String>) -> Self {
-        Self {
+        let plan = Self {
             api_url: api_url.into(),
             database: None,
             models: Vec::new(),
             settings: String::new(),
             entries: Vec::new(),
             variables: Vec::new(),
-        }
+        };
+        plan.set("health.disk_free_warning", "64KiB").set("health.disk_free_critical", "32KiB")
     }
 
     /// With this address of the back end instead.

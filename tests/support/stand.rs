@@ -73,10 +73,7 @@ impl Stand {
             .set("cache.redis_url", &redis.url())
             .set("server.state_dir", &state.path().display().to_string())
             .set("gateway.attempt_timeout", "500ms")
-            .set("health.endpoint_timeout", "2s")
-            // Whatever the machine has free is enough.
-            .set("health.disk_free_warning", "64KiB")
-            .set("health.disk_free_critical", "32KiB");
+            .set("health.endpoint_timeout", "2s");
         let mut gateway = change(plan).prepare();
         let file = gateway.directory().join("federation.yaml");
         fs::write(&file, federation::catalogue(&fakes, |_| json!({}))).expect("the catalogue");
