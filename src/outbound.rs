@@ -1,6 +1,11 @@
 //! Connections to other services: whom they trust, and a client for everything off the hot path.
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Load balancers commonly close idle connections after a minute; a request must not meet that.
 const IDLE: Duration = Duration::from_secs(50);
@@ -69,26 +74,81 @@ pub fn failure(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
-    let mut last: &(dyn Error + 'static) = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    if is_no_tls(last) {
+    let address = error.url().map(|url| format!(" for url ({url})")).unwrap_or_default();
+    last_cause(error).replace(&address, "")
+}
+
+/// The last of the causes, in words.
+#[must_use]
+pub fn last_cause(error: &(dyn Error + 'static)) -> String {
+    if broken(error) == Broken::NoTls {
         return "what answers there does not speak TLS; is the address https by mistake?"
             .to_owned();
     }
-    let address = error.url().map(|url| format!(" for url ({url})")).unwrap_or_default();
-    last.to_string().replace(&address, "")
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
-/// Whether TLS was spoken to a service that speaks something else.
-fn is_no_tls(cause: &(dyn Error + 'static)) -> bool {
-    let mut innermost = cause;
-    // An I/O error passes over the one within it when it is asked for its source.
-    while let Some(inner) = innermost.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        innermost = inner;
+/// What a connection has broken at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// Nobody is there, or does not answer.
+    Away,
+    /// Whoever is there has hung up.
+    Closed,
+    /// Whoever is there speaks something else than TLS.
+    NoTls,
+    /// Whoever is there does not take us, and has said so over TLS.
+    Refused,
+    /// We do not take whoever is there, or do not agree on TLS.
+    Tls,
+    /// Something else.
+    Otherwise,
+}
+
+/// What the connection has broken at, as the causes have it.
+#[must_use]
+pub fn broken(error: &(dyn Error + 'static)) -> Broken {
+    let found = causes(error).filter_map(broken_at).last();
+    found.unwrap_or(Broken::Otherwise)
+}
+
+fn broken_at(cause: &(dyn Error + 'static)) -> Option<Broken> {
+    if let Some(tls) = cause.downcast_ref() {
+        return Some(match tls {
+            rustls::Error::InvalidMessage(_) => Broken::NoTls,
+            rustls::Error::AlertReceived(_) => Broken::Refused,
+            _ => Broken::Tls,
+        });
     }
-    matches!(innermost.downcast_ref(), Some(rustls::Error::InvalidMessage(_)))
+    if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+        let is_closed = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
+        return is_closed.then_some(Broken::Closed);
+    }
+    match cause.downcast_ref::<io::Error>()?.kind() {
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof => Some(Broken::Closed),
+        ErrorKind::ConnectionRefused
+        | ErrorKind::TimedOut
+        | ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable => Some(Broken::Away),
+        _ => None,
+    }
+}
+
+/// The error and whatever has caused it.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            // An I/O error passes over the one within it when it is asked for its source.
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
+        Some(cause)
+    })
 }
 
 /// Writes an error with its causes, for logs and rows; transports hide the reason in the last one.

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 use warp::{Filter, Reply, filters::BoxedFilter, reply::Response};
 
-use super::{App, error, with};
+use super::{App, error, health::UNNOTED_AGENT, with};
 use crate::{
     gateway::Refusal,
     telemetry::{
@@ -32,35 +32,37 @@ pub struct Admin {
     pub token: Option<SecretString>,
 }
 
-/// `GET /metrics`, `GET /admin/status`, `POST /admin/{drain,undrain,reload}`.
+/// `GET /metrics`, `GET /ready`, `GET /admin/status`, `POST /admin/{drain,undrain,reload}`.
 #[must_use]
 pub fn routes(admin: &Arc<Admin>) -> BoxedFilter<(Response,)> {
     let admin_path = || warp::path("admin");
     let get = |name, handle| route(admin, name, "GET, HEAD", handle);
     let post = |name, handle| route(admin, name, "POST", handle);
     let levers = get("status", status)
-        .or(post("drain", |admin| {
+        .or(post("drain", |admin, headers| {
             admin.app.readiness.drain();
             tracing::info!("draining: /ready answers 503");
-            status(admin)
+            status(admin, headers)
         }))
         .unify()
-        .or(post("undrain", |admin| {
+        .or(post("undrain", |admin, headers| {
             if !admin.app.readiness.undrain() {
                 let message = "This process is ending; its successor takes the requests.";
                 let refusal = Refusal::new(StatusCode::CONFLICT, "stopping", message);
                 return error::response(&refusal, error::Shape::OpenAi);
             }
             tracing::info!("no longer draining");
-            status(admin)
+            status(admin, headers)
         }))
         .unify()
-        .or(post("reload", |admin| {
+        .or(post("reload", |admin, _| {
             admin.reload.notify_one();
             error::json(StatusCode::ACCEPTED, &json!({ "reload": "requested" }))
         }))
         .unify();
     get("metrics", metrics)
+        .or(get("ready", ready))
+        .unify()
         .or(admin_path().and(levers))
         .unify()
         .recover(|rejection| error::recover(rejection, "GET, POST"))
@@ -73,13 +75,13 @@ fn route(
     admin: &Arc<Admin>,
     name: &'static str,
     methods: &'static str,
-    handle: fn(&Admin) -> Response,
+    handle: fn(&Admin, &HeaderMap) -> Response,
 ) -> BoxedFilter<(Response,)> {
     let answer = move |admin: Arc<Admin>, headers: HeaderMap, method: Method| {
         if !admin.admits(&headers) {
             refused()
         } else if methods.split(", ").any(|allowed| allowed == method.as_str()) {
-            handle(&admin)
+            handle(&admin, &headers)
         } else {
             error::method_not_allowed(methods, error::Shape::OpenAi)
         }
@@ -110,7 +112,7 @@ fn refused() -> Response {
     error::response(&refusal, error::Shape::OpenAi)
 }
 
-fn metrics(admin: &Admin) -> Response {
+fn metrics(admin: &Admin, _: &HeaderMap) -> Response {
     let Some(exposition) = admin.metrics else {
         let message = "Metrics are off: telemetry.metrics is false.";
         let refusal = Refusal::not_found("metrics_off", message);
@@ -125,7 +127,18 @@ fn metrics(admin: &Admin) -> Response {
     response
 }
 
-fn status(admin: &Admin) -> Response {
+/// What `/ready` says, for who is not let in at the public listener: `figw health` has no certificate
+/// of a client's.
+fn ready(admin: &Admin, headers: &HeaderMap) -> Response {
+    let readiness = &admin.app.readiness;
+    if headers.get(header::USER_AGENT) != Some(&UNNOTED_AGENT) {
+        readiness.ready_asked.now();
+    }
+    let (status, body) = readiness.report();
+    error::json(status, &body)
+}
+
+fn status(admin: &Admin, _: &HeaderMap) -> Response {
     let readiness = &admin.app.readiness;
     let (errors, last_error_at) = errors::seen();
     let body = json!({

@@ -6,6 +6,7 @@ pub mod backup;
 pub mod cron;
 pub mod database;
 pub mod doctor;
+mod door;
 pub mod drill;
 pub mod generate;
 pub mod globus;

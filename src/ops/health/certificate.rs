@@ -1,24 +1,17 @@
 //! When the gateway's certificate is valid: that of the file, and the one that clients are shown.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
-};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use url::Url;
 
-use super::{Finding, Measure, State, Subject, gateway};
-use crate::config;
+use super::{Finding, Measure, State, Subject};
+use crate::{
+    config,
+    ops::door::{self, Witness},
+};
 
 /// How long the handshake, or the file, may take.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -41,33 +34,11 @@ pub(super) async fn check(subject: &Subject) -> Option<Finding> {
         (None, Some(path)) => Some(in_file(path).await),
         _ => None,
     };
-    let served = match address(subject).await {
-        Some(Ok((address, name))) => Some(as_served(address, name).await),
-        Some(Err(reason)) => Some(Err(reason)),
-        None => None,
-    };
+    let served = as_served(subject).await;
     if file.is_none() && served.is_none() {
         return None;
     }
     Some(judge(settings, file.as_ref(), served.as_ref(), Timestamp::now()))
-}
-
-/// Where the gateway shakes hands, and under which name; nothing where it speaks plain HTTP.
-async fn address(subject: &Subject) -> Option<Result<(SocketAddr, ServerName<'static>), String>> {
-    let Some(url) = &subject.url else {
-        subject.config.server.tls.certificate.as_ref()?;
-        let address = gateway::reachable(subject.config.server.listen);
-        return Some(Ok((address, ServerName::from(address.ip()))));
-    };
-    if url.scheme() != "https" {
-        return None;
-    }
-    let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
-    let port = url.port_or_known_default()?;
-    let name = ServerName::try_from(host.clone()).ok()?;
-    let found = tokio::net::lookup_host((host.as_str(), port)).await;
-    let found = found.map_err(|error| format!("{host}: {error}"));
-    Some(found.and_then(|mut all| Ok((all.next().ok_or("it has no address")?, name))))
 }
 
 async fn in_file(path: &Path) -> Result<Seen, String> {
@@ -98,28 +69,45 @@ fn read(certificate: &CertificateDer<'_>) -> Result<Seen, String> {
     })
 }
 
-/// The certificate that a client is shown.
-async fn as_served(address: SocketAddr, name: ServerName<'static>) -> Result<Seen, String> {
-    let witness = Arc::new(Witness::default());
-    let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(witness.clone())
-        .with_no_client_auth();
-    let shaking = async {
-        let tcp = TcpStream::connect(address).await?;
-        TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+/// The certificate that a client is shown; nothing where the gateway speaks plain HTTP.
+async fn as_served(subject: &Subject) -> Option<Result<Seen, String>> {
+    let Some(url) = &subject.url else {
+        let server = &subject.config.server;
+        server.tls.certificate.as_ref()?;
+        let place = door::reachable(server.listen).to_string();
+        return Some(shown(&place, door::connect(server), door::own_name(server)).await);
     };
+    if url.scheme() != "https" {
+        return None;
+    }
+    let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+    let port = url.port_or_known_default()?;
+    let name = ServerName::try_from(host.clone()).ok()?;
+    let connecting = TcpStream::connect((host.as_str(), port));
+    Some(shown(&place_of(url), connecting, name).await)
+}
+
+/// Host and port.
+fn place_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// The certificate that whoever is at this place shows.
+async fn shown(
+    place: &str,
+    connecting: impl Future<Output = io::Result<TcpStream>>,
+    name: ServerName<'static>,
+) -> Result<Seen, String> {
+    let witness = Arc::new(Witness::default());
+    let shaking = async { witness.shake(connecting.await?, name).await };
     let shaken = tokio::time::timeout(LONGEST, shaking).await;
     // Whoever wants a certificate of the client's own has shown theirs before.
-    let shown = witness.shown.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match (shown, shaken) {
+    match (witness.shown(), shaken) {
         (Some(certificate), _) => read(&certificate),
-        (None, Ok(Err(error))) => Err(format!("{address}: {error}")),
-        (None, Err(_)) => Err(format!("{address}: no handshake within {} s", LONGEST.as_secs())),
-        (None, Ok(Ok(_))) => Err(format!("{address}: no certificate was shown")),
+        (None, Ok(Err(error))) => Err(format!("{place}: {error}")),
+        (None, Err(_)) => Err(format!("{place}: no handshake within {} s", LONGEST.as_secs())),
+        (None, Ok(Ok(_))) => Err(format!("{place}: no certificate was shown")),
     }
 }
 
@@ -189,49 +177,6 @@ fn state(settings: &config::Health, left: SignedDuration) -> State {
         left if left <= settings.certificate_critical => State::Critical,
         left if left <= settings.certificate_warning => State::Warning,
         _ => State::Ok,
-    }
-}
-
-/// Takes note of the certificate, and accepts whatever it is.
-#[derive(Debug, Default)]
-struct Witness {
-    shown: Mutex<Option<CertificateDer<'static>>>,
-}
-
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        *shown = Some(certificate.clone().into_owned());
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider().signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -1,19 +1,37 @@
 //! What the gateway says about itself at `/ready`.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use http::{StatusCode, header::USER_AGENT};
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri, header::USER_AGENT};
+use http_body_util::Full;
 use jiff::Timestamp;
+use reqwest::RequestBuilder;
+use secrecy::ExposeSecret;
 use serde::Deserialize;
+use url::Url;
 
 use super::{Finding, Measure, State, Subject};
-use crate::{config::Server, http::health::UNNOTED_AGENT, outbound};
+pub(super) use crate::ops::door::reachable;
+use crate::{
+    config::{Secret, Server},
+    http::health::UNNOTED_AGENT,
+    ops::door,
+    outbound::{self, Broken},
+};
 
 /// How long the gateway may take to answer.
 const LONGEST: Duration = Duration::from_secs(5);
+
+/// The same for the admin listener, where that is asked after the public one.
+const LONGEST_ADMIN: Duration = Duration::from_secs(3);
+
+/// What to do when nobody answers.
+const SERVE: &str = "; look whether `figw serve` runs";
+
+/// What a gateway may want that is asked at an address of its own.
+const WANTED: &str = "a PROXY header or a client's certificate (server.proxy_protocol, \
+                      server.tls.client_ca): then ask it where clients do";
 
 /// The body of `/ready`.
 #[derive(Debug, Deserialize)]
@@ -32,42 +50,112 @@ struct Part {
 }
 
 pub(super) async fn check(subject: &Subject) -> Option<Finding> {
-    let url = match &subject.url {
-        Some(url) => format!("{}/ready", url.as_str().trim_end_matches('/')),
-        None => own_url(&subject.config.server),
-    };
+    let server = &subject.config.server;
     let begun = Instant::now();
-    let finding = match ask(&url, subject).await {
-        Ok((status, body)) => judge(&url, status, &body),
-        Err(error) => {
-            let reason = if error.is_timeout() {
-                format!("no answer within {} s", LONGEST.as_secs())
-            } else {
-                outbound::failure(&error)
-            };
-            Finding::new(
-                State::Critical,
-                format!("{url}: {reason}; look whether `figw serve` runs"),
-            )
+    let asked = async {
+        match &subject.url {
+            Some(url) => at(url, subject).await,
+            None if server.tls.client_ca.is_some() => by_admin(server, subject).await,
+            None => own(server, subject).await,
         }
     };
+    let hangs = || {
+        let url = subject.url.as_ref().map_or_else(|| door::url(server), ToString::to_string);
+        let place = ready(&url);
+        let reason = format!("no answer within {} s", LONGEST.as_secs());
+        Finding::new(State::Critical, format!("{place}: {reason}{SERVE}"))
+    };
+    let finding = tokio::time::timeout(LONGEST, asked).await.unwrap_or_else(|_| hangs());
     let value = begun.elapsed().as_secs_f64();
     let measure = Measure::seconds("gateway_time", value).above(None, Some(LONGEST.as_secs_f64()));
     Some(finding.measuring([measure]))
 }
 
-async fn ask(url: &str, subject: &Subject) -> reqwest::Result<(StatusCode, Vec<u8>)> {
-    let client = match subject.url {
-        Some(_) => outbound::direct_client(LONGEST)?,
-        None => outbound::own_client(LONGEST)?,
-    };
-    let mut request = client.get(url);
+fn ready(base: &str) -> String {
+    format!("{}/ready", base.trim_end_matches('/'))
+}
+
+/// The gateway at `url`.
+async fn at(url: &Url, subject: &Subject) -> Finding {
+    let url = ready(url.as_str());
+    let asked = async { fetch(outbound::direct_client(2 * LONGEST)?.get(&url), subject).await };
+    match asked.await {
+        Ok((status, body)) => judge(&url, status, &body),
+        Err(error) => {
+            let advice = match outbound::broken(&error) {
+                Broken::Away => SERVE.to_owned(),
+                Broken::Closed => format!("{SERVE}, and whether it wants {WANTED}"),
+                Broken::Refused => format!("; it may want {WANTED}"),
+                Broken::Tls => "; clients refuse it, too: look at its certificate".to_owned(),
+                Broken::NoTls => String::new(),
+                Broken::Otherwise => "; check the address".to_owned(),
+            };
+            let evidence = format!("{url}: {}{advice}", outbound::failure(&error));
+            Finding::new(State::Critical, evidence)
+        }
+    }
+}
+
+async fn fetch(
+    mut request: RequestBuilder,
+    subject: &Subject,
+) -> reqwest::Result<(StatusCode, Bytes)> {
     if !subject.is_monitoring {
         request = request.header(USER_AGENT, UNNOTED_AGENT);
     }
     let response = request.send().await?;
-    let status = response.status();
-    Ok((status, response.bytes().await?.to_vec()))
+    Ok((response.status(), response.bytes().await?))
+}
+
+/// The gateway of this configuration.
+async fn own(server: &Server, subject: &Subject) -> Finding {
+    let url = ready(&door::url(server));
+    let mut request = Request::new(Full::default());
+    *request.uri_mut() = Uri::from_static("/ready");
+    if !subject.is_monitoring {
+        request.headers_mut().insert(USER_AGENT, UNNOTED_AGENT);
+    }
+    match door::ask(server, request).await {
+        Ok((status, body)) => judge(&url, status, &body),
+        Err(error) => {
+            let reason = outbound::last_cause(&*error);
+            Finding::new(State::Critical, format!("{url}: {reason}{SERVE}"))
+        }
+    }
+}
+
+/// The same where only clients with a certificate are let in: it is seen that the public listener
+/// shakes hands, and the admin listener is asked how the gateway is.
+async fn by_admin(server: &Server, subject: &Subject) -> Finding {
+    if let Err(error) = door::knock(server).await {
+        let (url, reason) = (door::url(server), outbound::last_cause(&*error));
+        return Finding::new(State::Critical, format!("{url}: {reason}{SERVE}"));
+    }
+    let url = format!("http://{}/ready", reachable(server.admin_listen));
+    let asked = async {
+        let token = server.admin_token.as_ref().map(Secret::reveal);
+        let token = token.transpose().map_err(|error| error.to_string())?;
+        let client = outbound::own_client(LONGEST_ADMIN).map_err(|error| error.to_string())?;
+        let mut request = client.get(&url);
+        if let Some(token) = &token {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        let answer = fetch(request, subject).await.map_err(|error| outbound::failure(&error))?;
+        match answer.0 {
+            StatusCode::UNAUTHORIZED => Err("it does not accept server.admin_token".to_owned()),
+            _ => Ok(answer),
+        }
+    };
+    match asked.await {
+        Ok((status, body)) => judge(&url, status, &body),
+        Err(reason) => {
+            let evidence = format!(
+                "{url}: {reason}; the public listener answers, but tells only clients with a \
+                 certificate (server.tls.client_ca)"
+            );
+            Finding::new(State::Unknown, evidence)
+        }
+    }
 }
 
 fn judge(url: &str, status: StatusCode, body: &[u8]) -> Finding {
@@ -93,36 +181,9 @@ fn judge(url: &str, status: StatusCode, body: &[u8]) -> Finding {
     }
 }
 
-/// Where the gateway of this configuration answers.
-fn own_url(server: &Server) -> String {
-    let scheme = if server.tls.is_set() { "https" } else { "http" };
-    format!("{scheme}://{}/ready", reachable(server.listen))
-}
-
-/// Where a program on this machine reaches a listener.
-pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
-    let loopback: IpAddr = match listen.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(loopback, listen.port())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_listener_on_every_address_is_asked_on_loopback() {
-        for (listen, asked) in [
-            ("0.0.0.0:80", "127.0.0.1:80"),
-            ("[::]:80", "[::1]:80"),
-            ("10.0.0.1:80", "10.0.0.1:80"),
-        ] {
-            assert_eq!(reachable(listen.parse().unwrap()).to_string(), asked);
-        }
-    }
 
     #[test]
     fn each_answer_has_its_state() {

@@ -24,7 +24,6 @@ use futures_util::future::{LocalBoxFuture, join_all};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::gateway::reachable;
 pub use self::{
     measure::{Alarm, Measure, Unit},
     report::Report,
