@@ -100,9 +100,16 @@ impl Admin {
         let Some(token) = &self.token else { return true };
         headers
             .get(header::AUTHORIZATION)
-            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+            .and_then(token_in)
             .is_some_and(|given| given.ct_eq(token.expose_secret().as_bytes()).into())
     }
+}
+
+/// The token after `Bearer`, which may be written in any case.
+fn token_in(value: &HeaderValue) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"Bearer ";
+    let (scheme, token) = value.as_bytes().split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then_some(token)
 }
 
 fn refused() -> Response {
@@ -156,4 +163,23 @@ fn status(admin: &Admin, _: &HeaderMap) -> Response {
         "open_files": rlimit::Resource::NOFILE.get().ok().map(|(soft, _)| soft),
     });
     error::json(StatusCode::OK, &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_read_in_any_case() {
+        for (value, token) in [
+            ("Bearer a b", Some(&b"a b"[..])),
+            ("bearer abc", Some(b"abc")),
+            ("BEARER abc", Some(b"abc")),
+            ("Basic abcd", None),
+            ("Bearer", None),
+            ("", None),
+        ] {
+            assert_eq!(token_in(&HeaderValue::from_static(value)), token, "{value}");
+        }
+    }
 }
