@@ -11,6 +11,9 @@ use super::{
 };
 use crate::domain::human::duration;
 
+/// How long all endpoints, or all clusters, may take together, for nobody waits for ever.
+pub const LONGEST_ROUND: Duration = Duration::from_mins(1);
+
 /// From where on `/ready` and `figw health` find that something is not well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -19,7 +22,8 @@ pub struct Health {
     /// (`10%`) or a size (`20GiB`). Those are the file systems of `server.state_dir`, of backups, of
     /// the log file and of SQLite's database.
     pub disk_free_warning: Space,
-    /// The same for a critical state.
+    /// The same for a critical state. Where one of them is a part and the other a size, it depends on
+    /// the file system which is reached first; a state that is critical is so whatever the other says.
     pub disk_free_critical: Space,
     /// Time before the end of the gateway's certificate from which on it is worth a warning.
     #[serde(with = "duration")]
@@ -38,7 +42,8 @@ pub struct Health {
     #[serde(with = "duration")]
     #[schemars(with = "PositiveDurationForm")]
     pub clock_critical: Duration,
-    /// How long each endpoint and cluster may take to answer the one request that it is sent.
+    /// How long each endpoint and cluster may take to answer the one request that it is sent; less than
+    /// a minute, which is what all of them together are given.
     #[serde(with = "duration")]
     #[schemars(with = "PositiveDurationForm")]
     pub endpoint_timeout: Duration,
@@ -71,6 +76,10 @@ impl Health {
         if self.clock_critical < self.clock_warning {
             complaints.add("health.clock_critical", "must be at least health.clock_warning");
         }
+        if self.endpoint_timeout >= LONGEST_ROUND {
+            let why = "must be shorter than 1m, which is what all endpoints together are given";
+            complaints.add("health.endpoint_timeout", why);
+        }
         let parts = (self.disk_free_warning, self.disk_free_critical);
         let contradicts = match parts {
             (Space::Percent(warning), Space::Percent(critical)) => critical > warning,
@@ -81,5 +90,23 @@ impl Health {
             let why = "must be at most health.disk_free_warning";
             complaints.add("health.disk_free_critical", why);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_given_less_than_all_of_them() {
+        let complaints = |endpoint_timeout| {
+            let mut complaints = Complaints::default();
+            Health { endpoint_timeout, ..Health::default() }.check(&mut complaints);
+            complaints.0
+        };
+        assert_eq!(complaints(Duration::from_secs(59)), []);
+        let refused = complaints(LONGEST_ROUND);
+        assert_eq!(refused[0].0, "health.endpoint_timeout");
+        assert!(refused[0].1.contains("shorter than 1m"), "{refused:?}");
     }
 }

@@ -41,7 +41,7 @@ pub use dashboard::Dashboard;
 pub use database::{Cache, Database};
 pub use gateway::{Batches, Gateway, Limits};
 pub use globus::{Auth, Credentials, GlobusAuth, GlobusCompute, ResultsBy};
-pub use health::Health;
+pub use health::{Health, LONGEST_ROUND};
 pub use import_env::{ImportError, Imported, import_env};
 pub use load::{Loaded, SEARCHED};
 pub use logging::{LogFormat, LogLevel, LogRequests, LogTarget, Logging, Prompts};

@@ -9,10 +9,11 @@ use std::{
 use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
-use super::{Finding, LONGEST_ROUND, Measure, State, Subject, Unit, subject::Catalogue};
+use super::{Finding, Measure, State, Subject, Unit, subject::Catalogue};
 use crate::{
     backends::{globus_compute::Compute, metis::StatusSource},
     catalog::Served,
+    config::LONGEST_ROUND,
     domain::{Adapter, Cluster, EndpointSettings},
     ops::trial::Trial,
     outbound,

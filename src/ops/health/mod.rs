@@ -29,12 +29,10 @@ pub use self::{
     report::Report,
     subject::Subject,
 };
+use crate::config::LONGEST_ROUND;
 
 /// How long a check may take; those of several back ends have a limit for each.
 const LONGEST: Duration = Duration::from_secs(20);
-
-/// The same where many are asked, a few at a time.
-const LONGEST_ROUND: Duration = Duration::from_mins(1);
 
 /// The state of a check, or of all together; from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
