@@ -1,10 +1,12 @@
-//! `figw health` and `figw doctor` where the gateway lets not everybody in.
+//! `figw health` and `figw doctor` where the gateway lets not everybody in, and where files hang.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod support;
 
 use std::{
+    fs,
     net::TcpListener,
+    path::Path,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -12,7 +14,7 @@ use std::{
 
 use serde_json::{Value, json};
 use support::{
-    backups::Said,
+    backups::{Estate, Said},
     certificates::write_certificate,
     fake::Fake,
     gateway::{ADMIN_TOKEN, Gateway, Plan},
@@ -132,7 +134,7 @@ fn the_admin_listener_tells_who_may_ask_whether_it_is_ready() {
     let refused: Value = serde_json::from_str(&ask("x: y")).unwrap();
     assert!(refused["error"].is_object(), "{refused}");
     let told: Value =
-        serde_json::from_str(&ask(&format!("authorization: Bearer {ADMIN_TOKEN}"))).unwrap();
+        serde_json::from_str(&ask(&format!("authorization: bearer {ADMIN_TOKEN}"))).unwrap();
     assert_eq!(told["status"], "ready", "{told}");
 }
 
@@ -157,4 +159,55 @@ fn advice_is_given_for_what_is_wrong() {
     thread::spawn(move || closing.incoming().for_each(drop));
     let closed = said(&url);
     assert!(closed.contains("figw serve") && closed.contains("server.tls.client_ca"), "{closed}");
+}
+
+/// Whoever opens it to read waits for somebody who writes, as on a file system that hangs.
+fn hang(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// A place with this setting, whose secret cannot be read to its end.
+fn hanging(setting: &str) -> Estate {
+    let estate = Estate::sqlite();
+    hang(&estate.path("secret"));
+    let own = fs::read_to_string(estate.path("config.yaml")).unwrap();
+    fs::write(estate.path("config.yaml"), format!("{own}{setting}")).unwrap();
+    estate
+}
+
+fn in_time(estate: &Estate, longest: u64, arguments: &[&str]) -> Said {
+    let begun = Instant::now();
+    let said = estate.figw(arguments);
+    assert!(begun.elapsed() < Duration::from_secs(longest), "{:?}", begun.elapsed());
+    assert_eq!(said.stderr, "", "{said:?}");
+    said
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_hangs_no_check_but_its_own() {
+    let estate = hanging("cache: {redis_url: {file: secret}}\n");
+    let said = in_time(&estate, 40, &["health", "--deep"]);
+    assert!(said.stdout.contains("UNKNOWN   redis"), "{said:?}");
+    assert!(said.stdout.contains("cannot be read to its end"), "{said:?}");
+    assert!(said.stdout.contains("OK        database"), "the others are known: {said:?}");
+    let wait = ["health", "--only", "redis", "--wait", "--timeout", "2s"];
+    assert_eq!(in_time(&estate, 7, &wait).status, Some(3));
+}
+
+#[test]
+fn who_cannot_be_told_for_a_secret_that_hangs_is_named() {
+    let estate = hanging("alerts: {webhook: {url: {file: secret}}}\n");
+    let said = in_time(&estate, 30, &["health", "--only", "gateway", "--notify"]);
+    assert!(said.stdout.contains("NOT told, the next run tries again: webhook: "), "{said:?}");
+    assert_eq!(said.status, Some(2), "{said:?}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_unknown() {
+    let estate = Estate::sqlite();
+    fs::remove_file(estate.path("config.yaml")).unwrap();
+    hang(&estate.path("config.yaml"));
+    let said = in_time(&estate, 30, &["health"]);
+    assert_eq!(said.status, Some(3), "{said:?}");
+    assert!(said.stdout.contains("the configuration cannot be read"), "{said:?}");
 }

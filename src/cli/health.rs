@@ -2,6 +2,7 @@
 
 use std::{
     fmt::{self, Write as _},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,6 +22,12 @@ use crate::{
 
 /// How often `--wait` looks.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long it may take to read the configuration.
+const LONGEST_READ: Duration = Duration::from_secs(20);
+
+/// What is wrong when it takes longer.
+const HANGS: &str = "the configuration cannot be read to its end; look at the mount of its file";
 
 /// Arguments of `health`.
 #[derive(Debug, Args)]
@@ -79,10 +86,13 @@ impl HealthArgs {
     /// # Errors
     /// When standard output takes no more.
     pub async fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        let checked = match context.config() {
-            Ok(loaded) => self.check(&loaded.config).await,
+        let from = context.clone();
+        let loaded = health::within(LONGEST_READ, move || from.config()).await;
+        let checked = match loaded {
+            Some(Ok(loaded)) => self.check(&loaded.config).await,
             // Monitoring systems read standard output only.
-            Err(failure) => Checked::only(Report::unknown(failure.to_string())),
+            Some(Err(failure)) => Checked::only(Report::unknown(failure.to_string())),
+            None => Checked::only(Report::unknown(HANGS)),
         };
         let state = checked.report.state;
         if !(context.global.quiet && state == State::Ok) {
@@ -134,7 +144,7 @@ impl HealthArgs {
 
     /// Looks once, for at most as long as `patience`.
     async fn look(&self, config: &Config, patience: Duration) -> Report {
-        let subject = Subject::new(config.clone(), self.url.clone());
+        let subject = Arc::new(Subject::new(config.clone(), self.url.clone()));
         health::examine(&subject, &self.only, self.deep, patience).await
     }
 }

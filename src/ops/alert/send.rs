@@ -9,11 +9,12 @@ use lettre::{
         header::{ContentType, HeaderName, HeaderValue},
     },
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::message::Message;
 use crate::{
-    config::{Alerts, Smtp, Webhook, WebhookFormat},
+    config::{Alerts, Smtp, Webhook, WebhookFormat, secret::SecretError},
+    ops::health::within,
     outbound,
 };
 
@@ -59,9 +60,20 @@ impl Channel<'_> {
     }
 }
 
+/// Reads a secret, whose file may hang.
+async fn read(
+    key: &str,
+    reveal: impl FnOnce() -> Result<SecretString, SecretError> + Send + 'static,
+) -> Result<SecretString, String> {
+    let hangs = || Err(format!("{key}: its file cannot be read to its end; look at its mount"));
+    let read = within(PATIENCE, reveal).await;
+    read.map_or_else(hangs, |read| read.map_err(|error| error.to_string()))
+}
+
 async fn post(settings: &Webhook, message: &Message) -> Result<(), String> {
     let Some(url) = &settings.url else { return Ok(()) };
-    let url = url.reveal().map_err(|error| error.to_string())?;
+    let url = url.clone();
+    let url = read("alerts.webhook.url", move || url.reveal()).await?;
     let body = match settings.format {
         WebhookFormat::Slack => message.slack(),
         WebhookFormat::Json => message.json(),
@@ -78,7 +90,8 @@ async fn post(settings: &Webhook, message: &Message) -> Result<(), String> {
 
 async fn mail(settings: &Smtp, message: &Message) -> Result<(), String> {
     let Some(url) = &settings.url else { return Ok(()) };
-    let url = url.reveal().map_err(|error| error.to_string())?;
+    let url = url.clone();
+    let url = read("alerts.smtp.url", move || url.reveal()).await?;
     let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret());
     let transport = transport.map_err(|_| {
         "alerts.smtp.url is none that mail can be sent by; write smtps://USER:PASSWORD@HOST"

@@ -18,11 +18,12 @@ mod redis;
 mod report;
 mod subject;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::{LocalBoxFuture, join_all};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 pub use self::{
     measure::{Alarm, Measure, Unit},
@@ -33,6 +34,12 @@ use crate::config::LONGEST_ROUND;
 
 /// How long a check may take; those of several back ends have a limit for each.
 const LONGEST: Duration = Duration::from_secs(20);
+
+/// What a check is given beyond that, to end by itself and with words of its own.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The same for a check that does not even notice that its time is over.
+const LAST_GRACE: Duration = Duration::from_millis(250);
 
 /// The state of a check, or of all together; from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -264,7 +271,7 @@ pub async fn find(subject: &Subject, name: &str) -> Option<Finding> {
 
 /// What `look` finds, which may hang as the file system does that it looks at; nothing when it has not
 /// ended within `longest`.
-pub(in crate::ops) async fn within<T: Send + 'static>(
+pub(crate) async fn within<T: Send + 'static>(
     longest: Duration,
     look: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
@@ -276,20 +283,53 @@ fn does_not_apply() -> Finding {
     Finding::new(State::Unknown, "does not apply: the configuration has nothing of the kind")
 }
 
+impl Check {
+    /// How long it may take in all.
+    fn longest(&self) -> Duration {
+        match self.name {
+            // What asks many ends by itself, and knows whom it has not come to.
+            "clusters" | "endpoints" => LONGEST_ROUND + LONGEST,
+            _ => LONGEST + GRACE,
+        }
+    }
+
+    /// What it finds within `longest`, on a thread of its own: what blocks, such as a secret's file on a
+    /// file system that hangs, keeps nobody else waiting.
+    async fn find(&'static self, subject: &Arc<Subject>, longest: Duration) -> Option<Finding> {
+        let (subject, runtime) = (Arc::clone(subject), Handle::current());
+        let look = move || {
+            // Whatever can be cut short is, and leaves no thread behind.
+            runtime
+                .block_on(async { tokio::time::timeout(longest, (self.run)(&subject)).await.ok() })
+        };
+        let looking = tokio::task::spawn_blocking(look);
+        let seconds = longest.as_secs_f64();
+        let reason = match tokio::time::timeout(longest + LAST_GRACE, looking).await {
+            Ok(Ok(Some(finding))) => return finding,
+            Ok(Ok(None)) => format!("no result within {seconds:.0} s"),
+            Ok(Err(error)) => format!("the check has crashed: {error}"),
+            Err(_) => format!(
+                "no result within {seconds:.0} s: a file, such as that of a secret, cannot be read to its \
+                 end; look at the mounts of the files that the configuration names"
+            ),
+        };
+        Some(Finding::new(State::Unknown, reason))
+    }
+}
+
 /// Runs the checks named in `only`, side by side; without any, those that are quick, or with `deep`
 /// all of them. A check that has not ended within `patience` is unknown.
-pub async fn examine(subject: &Subject, only: &[String], deep: bool, patience: Duration) -> Report {
+pub async fn examine(
+    subject: &Arc<Subject>,
+    only: &[String],
+    deep: bool,
+    patience: Duration,
+) -> Report {
     let wanted = |check: &&Check| {
         if only.is_empty() { deep || !check.is_deep } else { only.iter().any(|n| n == check.name) }
     };
     let lines = CHECKS.iter().filter(wanted).map(|check| async {
-        // What asks many ends by itself, and knows whom it has not come to.
-        let longest = patience.min(LONGEST_ROUND + LONGEST);
-        let finding = tokio::time::timeout(longest, (check.run)(subject)).await;
-        let finding = finding.unwrap_or_else(|_| {
-            let evidence = format!("no result within {:.0} s", longest.as_secs_f64());
-            Some(Finding::new(State::Unknown, evidence))
-        });
+        let finding = check.find(subject, patience.min(check.longest())).await;
         // Who has asked for it is not left to think that it was looked at.
         let asked_for = !only.is_empty();
         let finding = finding.or_else(|| asked_for.then(does_not_apply))?;
