@@ -77,8 +77,10 @@ fn endpoints_are_asked_but_none_is_woken_and_none_waited_for_long() {
     let before = submitted();
     site.globus.endpoint(site.endpoint, Endpoint::WITHOUT_NODES);
     gateway.run(&["maintenance", "on", "other", "--notice", "cooling"]);
-    says(&check(gateway, "endpoints"), 0, "other-vllm-m in maintenance");
-    says(&check(gateway, "endpoints"), 0, "sophia-vllm-globus-model not tried: cold");
+    let resting = "no endpoint is left, for maintenance, for elsewhere; 4 of 7 answered; ";
+    says(&check(gateway, "endpoints"), 1, resting);
+    says(&check(gateway, "endpoints"), 1, "other-vllm-m in maintenance");
+    says(&check(gateway, "endpoints"), 1, "sophia-vllm-globus-model not tried: cold");
     assert_eq!(submitted(), before, "a look starts no nodes");
     says(&check(gateway, "clusters"), 0, "other in maintenance");
 
@@ -98,12 +100,33 @@ fn endpoints_are_asked_but_none_is_woken_and_none_waited_for_long() {
     back_end.always(Some(Fault::Status(500)));
     says(&check(gateway, "endpoints"), 2, "local-vllm-m: status 500: ");
 
+    gateway.run(&["maintenance", "off", "other"]);
     // cron may lack a variable that the gateway has: that says nothing of the endpoint.
     let mut elsewhere = gateway.command();
     elsewhere.env_remove("FAKE_BACKEND_KEY").args(["health", "--only", "endpoints"]);
     let said = Said::from(elsewhere.output().unwrap());
     assert_eq!(said.status, Some(3), "{said:?}");
     assert!(said.stdout.contains("local-vllm-m: cannot be tried from here: "), "{said:?}");
+}
+
+#[test]
+fn what_is_not_asked_is_not_said_to_answer() {
+    let back_end = Fake::start();
+    let gateway =
+        Plan::in_front_of(back_end.api_url()).models(["m"]).model_on("other", "n").start();
+    let seen = check(&gateway, "clusters");
+    let none = "nothing was asked: local has no status to ask for; other has no status to ask for";
+    says(&seen, 0, none);
+    gateway.run(&["maintenance", "on", "other", "--notice", "cooling"]);
+    says(&check(&gateway, "endpoints"), 1, "no endpoint is left, for maintenance, for n; 1 of 2");
+    gateway.run(&["maintenance", "on", "local", "--notice", "cooling"]);
+    let resting = "no endpoint is left, for maintenance, for m, n; nothing was asked: local-vllm-m";
+    says(&check(&gateway, "endpoints"), 1, resting);
+    says(&check(&gateway, "clusters"), 0, "nothing was asked: local in maintenance; other in");
+    // To callers a model is not there whose endpoints are disabled.
+    gateway.run(&["endpoint", "set", "local-vllm-m", "--enabled", "false"]);
+    gateway.run(&["endpoint", "set", "other-vllm-n", "--enabled", "false"]);
+    says(&check(&gateway, "endpoints"), 0, "nothing was asked: local-vllm-m disabled; other");
 }
 
 #[test]

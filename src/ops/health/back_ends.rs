@@ -1,7 +1,7 @@
 //! Every cluster and every endpoint of the catalogue, a few at a time, each within its own limit.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,8 +31,20 @@ enum Reply {
     Unknown(String),
 }
 
+/// Why one is left alone: it has been taken out of service.
+const MAINTENANCE: &str = "in maintenance";
+
+/// The same: to callers it is not there.
+const DISABLED: &str = "disabled";
+
 /// One that was to be asked, by its name.
 type Told = (String, Reply);
+
+impl Reply {
+    fn is_skipped_for(&self, reason: &str) -> bool {
+        matches!(self, Self::Skipped(why) if *why == reason)
+    }
+}
 
 /// Whether each cluster says that it is up, where it has a way to say so.
 pub(super) async fn clusters(subject: &Subject) -> Option<Finding> {
@@ -61,7 +73,7 @@ async fn ask_cluster(
     patience: Duration,
 ) -> Reply {
     if cluster.maintenance.is_some() {
-        return Reply::Skipped("in maintenance");
+        return Reply::Skipped(MAINTENANCE);
     }
     let begun = Instant::now();
     let setting = |key: &str| cluster.settings.get(key).and_then(serde_json::Value::as_str);
@@ -116,20 +128,28 @@ pub(super) async fn endpoints(subject: &Subject) -> Option<Finding> {
     let all = all.iter().map(|served| (served.endpoint.slug.clone(), served.as_ref()));
     let ask = |served, patience| ask_endpoint(served, &compute, patience);
     let told = round(subject, all, ask).await;
-    let lost = models_without(&catalogue, &told);
+    let models = by_model(&catalogue, &told);
+    let named = |is_so: fn(&[&Reply]) -> bool| {
+        let names = models.iter().filter(|(_, replies)| is_so(replies)).map(|(model, _)| *model);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (lost, resting) = (named(is_lost), named(is_resting));
     let any_failed = told.iter().any(|(_, result)| matches!(result, Reply::Failed(_)));
-    let state = match (lost.is_empty(), any_failed) {
+    let state = match (lost.is_empty(), any_failed || !resting.is_empty()) {
         (false, _) => State::Critical,
         (true, true) => State::Warning,
         (true, false) => State::Ok,
     };
     let finding = summary("endpoints", state, &told)?;
-    if lost.is_empty() {
-        return Some(finding);
+    let mut evidence = Vec::new();
+    if !lost.is_empty() {
+        evidence.push(format!("no endpoint is left for {lost}"));
     }
-    let lost = lost.into_iter().collect::<Vec<_>>().join(", ");
-    let evidence = format!("no endpoint is left for {lost}; {}", finding.evidence);
-    Some(Finding { evidence, ..finding })
+    if !resting.is_empty() {
+        evidence.push(format!("no endpoint is left, for maintenance, for {resting}"));
+    }
+    evidence.push(finding.evidence);
+    Some(Finding { evidence: evidence.join("; "), ..finding })
 }
 
 async fn ask_endpoint(
@@ -138,10 +158,10 @@ async fn ask_endpoint(
     patience: Duration,
 ) -> Reply {
     if !served.endpoint.enabled {
-        return Reply::Skipped("disabled");
+        return Reply::Skipped(DISABLED);
     }
     if served.cluster.maintenance.is_some() {
-        return Reply::Skipped("in maintenance");
+        return Reply::Skipped(MAINTENANCE);
     }
     if let Some(reason) = &served.unusable {
         // The gateway may have what this command lacks, such as a variable of its environment.
@@ -183,30 +203,34 @@ fn too_slow(patience: Duration) -> String {
     format!("no answer within {}", humantime::format_duration(patience))
 }
 
-/// Names that people may ask for and that none of their endpoints answers for. One that was left
-/// alone may still answer.
-fn models_without(catalogue: &Catalogue, told: &[Told]) -> BTreeSet<String> {
-    let failed: BTreeMap<_, _> = told
-        .iter()
-        .filter(|(_, result)| !matches!(result, Reply::Skipped("disabled" | "in maintenance")))
-        .map(|(slug, result)| (slug.as_str(), matches!(result, Reply::Failed(_))))
-        .collect();
-    let mut by_model: BTreeMap<&str, Vec<bool>> = BTreeMap::new();
+/// What has become of the endpoints of each name that people may ask for. What is disabled is not
+/// there for them.
+fn by_model<'t>(catalogue: &'t Catalogue, told: &'t [Told]) -> BTreeMap<&'t str, Vec<&'t Reply>> {
+    let there = told.iter().filter(|(_, reply)| !reply.is_skipped_for(DISABLED));
+    let there: BTreeMap<_, _> = there.map(|(slug, reply)| (slug.as_str(), reply)).collect();
+    let mut by_model: BTreeMap<&str, Vec<&Reply>> = BTreeMap::new();
     for served in catalogue.snapshot.endpoints() {
         let endpoint = &served.endpoint;
-        if let Some(failed) = failed.get(endpoint.slug.as_str()) {
-            by_model.entry(&endpoint.model).or_default().push(*failed);
-        }
+        let reply = there.get(endpoint.slug.as_str());
+        by_model.entry(&endpoint.model).or_default().extend(reply);
     }
     for federation in &catalogue.data.federations {
         let targets = federation.targets.iter();
-        let targets = targets.filter_map(|target| failed.get(target.endpoint.as_str()));
+        let targets = targets.filter_map(|target| there.get(target.endpoint.as_str()));
         by_model.entry(&federation.model).or_default().extend(targets);
     }
-    let all_failed = by_model
-        .into_iter()
-        .filter(|(_, failed)| !failed.is_empty() && failed.iter().all(|failed| *failed));
-    all_failed.map(|(model, _)| model.to_owned()).collect()
+    by_model
+}
+
+/// Whether none answers of those that are in service. One that was left alone may still answer.
+fn is_lost(replies: &[&Reply]) -> bool {
+    let mut in_service = replies.iter().filter(|reply| !reply.is_skipped_for(MAINTENANCE));
+    in_service.clone().next().is_some() && in_service.all(|reply| matches!(reply, Reply::Failed(_)))
+}
+
+/// Whether all have been taken out of service.
+fn is_resting(replies: &[&Reply]) -> bool {
+    !replies.is_empty() && replies.iter().all(|reply| reply.is_skipped_for(MAINTENANCE))
 }
 
 async fn read(subject: &Subject) -> Result<Arc<Catalogue>, Finding> {
@@ -262,10 +286,14 @@ fn summary(what: &'static str, state: State, told: &[Told]) -> Option<Finding> {
         }
     }
     let state = if is_unknown { state.max(State::Unknown) } else { state };
-    let mut evidence = format!("{answered} of {} answered", told.len());
-    if !rest.is_empty() {
-        evidence = format!("{evidence}; {}", rest.join("; "));
-    }
+    let rest = rest.join("; ");
+    let evidence = if told.iter().all(|(_, reply)| matches!(reply, Reply::Skipped(_))) {
+        format!("nothing was asked: {rest}")
+    } else if rest.is_empty() {
+        format!("{answered} of {} answered", told.len())
+    } else {
+        format!("{answered} of {} answered; {rest}", told.len())
+    };
     let number =
         |name: &str, value: f64| Measure::new(format!("{what}_{name}"), value, Unit::Count);
     let failed = told.iter().filter(|(_, result)| matches!(result, Reply::Failed(_))).count();
