@@ -64,15 +64,17 @@ impl Message {
         Self { instance, state, at: now, told: told.collect() }
     }
 
-    /// `CRITICAL gw1:8000: database, redis`. Never has a line break.
+    /// `figw CRITICAL: gw1:8000 (database, redis)`, by the worst of what is told: what was told before
+    /// may be worse. Never has a line break.
     pub(super) fn title(&self) -> String {
         let has = |kinds: &[Kind]| self.told.iter().any(|told| kinds.contains(&told.kind));
+        let worst = self.told.iter().map(|told| told.state).max().unwrap_or(self.state).word();
         let word = if has(&[Kind::Worse, Kind::Better]) {
-            self.state.word().to_owned()
+            worst.to_owned()
         } else if has(&[Kind::Reminder]) {
-            format!("still {}", self.state.word())
+            format!("still {worst}")
         } else {
-            format!("recovered, {} now", self.state.word())
+            format!("recovered, {worst} now")
         };
         let checks: Vec<_> = self.told.iter().map(|told| told.check).collect();
         format!("figw {word}: {} ({})", self.instance, checks.join(", "))
@@ -215,5 +217,29 @@ mod tests {
         assert!(text.contains("database is CRITICAL since 2026-01-02T03:04:05Z, was OK"), "{text}");
         assert!(text.contains("  it hangs\n") && text.contains("figw health --deep"), "{text}");
         assert_eq!(message("x", 1).title(), "figw CRITICAL: gw1:8000 (database)");
+    }
+
+    #[test]
+    fn the_title_goes_by_what_is_told_and_not_by_what_was() {
+        use State::{Critical, Ok, Warning};
+        let title = |told: &[(&'static str, Kind, State)]| {
+            let one = message("x", 1);
+            let changes = told.iter().map(|(check, kind, state)| Told {
+                check,
+                kind: *kind,
+                state: *state,
+                ..one.told[0].clone()
+            });
+            Message { told: changes.collect(), ..one.clone() }.title()
+        };
+        // A backup that was told of before is critical all the while.
+        let worse = [("gateway", Kind::Worse, Warning), ("redis", Kind::Worse, Warning)];
+        assert_eq!(title(&worse), "figw WARNING: gw1:8000 (gateway, redis)");
+        let both = [worse[0], ("backup", Kind::Reminder, Critical)];
+        assert_eq!(title(&both), "figw CRITICAL: gw1:8000 (gateway, backup)");
+        let reminder = [("redis", Kind::Reminder, Warning)];
+        assert_eq!(title(&reminder), "figw still WARNING: gw1:8000 (redis)");
+        let over = [("redis", Kind::Recovered, Ok)];
+        assert_eq!(title(&over), "figw recovered, OK now: gw1:8000 (redis)");
     }
 }
