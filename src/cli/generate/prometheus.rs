@@ -27,7 +27,14 @@ impl PrometheusArgs {
     /// When the configuration is wrong, or something in it cannot be written into the files.
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let prometheus = Prometheus { credentials_file: self.credentials_file };
-        let files = prometheus.render(&context.config()?.config).map_err(Failure::usage)?;
+        let config = context.config()?.config;
+        let files = prometheus.render(&config).map_err(Failure::usage)?;
+        if !config.telemetry.metrics {
+            tracing::warn!(
+                "telemetry.metrics is false, so Prometheus would find nothing to scrape; set it to true \
+                 where figw serves"
+            );
+        }
         self.destination.deliver(context, &files)
     }
 }
