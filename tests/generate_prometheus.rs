@@ -135,6 +135,18 @@ const CASES: &[Case] = &[
         ],
     ),
     (
+        "FigwUnavailable",
+        &[
+            ("figw_refusals_total{status=\"503\"}", "0+10x120"),
+            ("figw_refusals_total{status=\"429\"}", "0+10x120"),
+        ],
+        &[
+            ("figw_refusals_total{status=\"503\"}", "0+1x120"),
+            ("figw_refusals_total{status=\"429\"}", "0+100x120"),
+            ("figw_requests_total{status=\"2xx\"}", "0+100x120"),
+        ],
+    ),
+    (
         "FigwEndpointErrors",
         &[
             ("figw_requests_total{status=\"5xx\",endpoint=\"a\"}", "0+30x120"),

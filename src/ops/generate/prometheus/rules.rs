@@ -126,6 +126,9 @@ fn instances() -> Vec<Rule> {
 }
 
 fn requests() -> Vec<Rule> {
+    // What is refused is sent to no endpoint, and not among the requests.
+    let unavailable = "sum by (job) (rate(figw_refusals_total{status=\"503\"}[5m]))";
+    let requests = "sum by (job) (rate(figw_requests_total[5m]))";
     vec![
         rule(
             "FigwErrors",
@@ -134,6 +137,14 @@ fn requests() -> Vec<Rule> {
             Critical,
             "{{ $value | humanizePercentage }} of figw's requests fail",
             "The access log names endpoints and errors; FigwEndpointErrors says where it is one endpoint.",
+        ),
+        rule(
+            "FigwUnavailable",
+            format!("{unavailable} / ({unavailable} + ({requests} or 0 * {unavailable})) > 0.2"),
+            "10m",
+            Critical,
+            "{{ $value | humanizePercentage }} of figw's requests are refused with a 503",
+            "No endpoint is left for what they ask for: in maintenance, out of service or full. figw health --only endpoints says which.",
         ),
         rule(
             "FigwEndpointErrors",
