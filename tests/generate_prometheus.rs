@@ -286,11 +286,20 @@ const CASES: &[Case] = &[
         &[("figw_backup_newest_timestamp_seconds", "-1x120")],
         &[("figw_backup_newest_timestamp_seconds", "2600x120")],
     ),
+    (
+        "FigwNoBackup",
+        &[("up{job=\"figw\",instance=\"a\"}", "1x120")],
+        &[
+            ("up{job=\"figw\",instance=\"a\"}", "1x120"),
+            ("up{job=\"figw\",instance=\"b\"}", "1x120"),
+            ("figw_backup_newest_timestamp_seconds{job=\"figw\",instance=\"b\"}", "7000x120"),
+        ],
+    ),
 ];
 
 #[test]
 fn each_alert_fires_when_it_should_and_only_then() {
-    let site = Site::new("{}");
+    let site = Site::new("backup: {directory: /var/backups/figw}");
     generate(&site, "x");
     let named: BTreeSet<_> =
         rules(&site).iter().map(|rule| rule["alert"].as_str().unwrap().to_owned()).collect();
@@ -316,6 +325,15 @@ fn each_alert_fires_when_it_should_and_only_then() {
     let path = site.path("out/tests.yml");
     fs::write(&path, serde_yaml::to_string(&file).unwrap()).unwrap();
     assert_eq!(promtool(&["test", "rules", path.to_str().unwrap()], ""), "");
+}
+
+#[test]
+fn what_is_not_there_is_not_alerted_of() {
+    let site = Site::new("telemetry: {metrics: false}");
+    let said = site.figw(&["generate", "prometheus"]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert!(said.stderr.contains("telemetry.metrics is false"), "{said:?}");
+    assert!(!said.stdout.contains("FigwNoBackup"), "no backups are set up: {said:?}");
 }
 
 /// The metrics that an expression names.

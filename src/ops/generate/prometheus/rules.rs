@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::super::seconds;
-use crate::config::{Config, Space};
+use crate::config::{Backup, Config, Space};
 
 /// An alert.
 struct Rule {
@@ -38,7 +38,7 @@ pub(super) fn groups(config: &Config) -> Value {
         group("figw-instances", instances()),
         group("figw-requests", requests()),
         group("figw-neighbours", neighbours(config)),
-        group("figw-resources", resources(config)),
+        group("figw-resources", resources(config).into_iter().chain(no_backup(config)).collect()),
     ] })
 }
 
@@ -358,4 +358,20 @@ fn resources(config: &Config) -> Vec<Rule> {
             "More than twice backup.objectives.rpo: look why figw backup does not run or fails.",
         ),
     ]
+}
+
+/// That there is no backup at all, for which there is no age either. Whoever sets up no backups makes
+/// them elsewhere, or wants none.
+fn no_backup(config: &Config) -> Option<Rule> {
+    let is_set_up = config.backup != Backup::default();
+    is_set_up.then(|| {
+        rule(
+            "FigwNoBackup",
+            "max by (job) (up{job=\"figw\"}) == 1 unless on (job) figw_backup_newest_timestamp_seconds",
+            "1h",
+            Critical,
+            "no instance of figw sees a backup of its database",
+            "Nothing could be brought back: look why figw backup does not run or fails, and whether backup.directory is the same for both.",
+        )
+    })
 }
