@@ -124,7 +124,18 @@ fn wrong_usage_and_configuration_are_unknown() {
         let said = run(wrong);
         assert_eq!(said.status, Some(3), "{wrong:?}: {said:?}");
         assert!(said.stderr.contains("error"), "{wrong:?}: {said:?}");
+        assert!(!said.stdout.is_empty(), "monitoring systems read nothing else: {said:?}");
     }
+    let usage = run(&["health", "--only", "weather"]);
+    says(
+        &usage,
+        3,
+        "FIGW UNKNOWN - invalid value 'weather' for '--only <CHECK>'; [possible values: ",
+    );
+    assert_eq!(usage.stdout.lines().count(), 1, "{usage:?}");
+    let usage = run(&["--output", "json", "health", "--only", "weather"]);
+    assert_eq!((usage.json()["state"].as_str(), usage.status), (Some("unknown"), Some(3)));
+    assert_eq!(run(&["migrate", "--only", "weather"]).stdout, "", "of this command only");
     says(&run(&["--config", "missing.yaml", "health"]), 3, "FIGW UNKNOWN - ");
     fs::write(directory.path().join("config.yaml"), "servre: {}\nx: 1\n").unwrap();
     let said = run(&["health", "--deep"]);

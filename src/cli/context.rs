@@ -91,6 +91,22 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
+/// Writes a result to standard output: `text` for people, `value` as JSON.
+pub(super) fn print_as(
+    output: Output,
+    value: &impl Serialize,
+    text: impl Display,
+) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let result = match output {
+        Output::Text | Output::Csv => writeln!(out, "{text}"),
+        Output::Json => serde_json::to_writer_pretty(&mut out, value)
+            .map_err(Into::into)
+            .and_then(|()| writeln!(out)),
+    };
+    written(result)
+}
+
 /// What every subcommand is handed.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -121,14 +137,7 @@ impl Context {
     /// # Errors
     /// When standard output takes no more, such as a full disk.
     pub fn print(&self, value: &impl Serialize, text: impl Display) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
-        let result = match self.global.output {
-            Output::Text | Output::Csv => writeln!(out, "{text}"),
-            Output::Json => serde_json::to_writer_pretty(&mut out, value)
-                .map_err(Into::into)
-                .and_then(|()| writeln!(out)),
-        };
-        written(result)
+        print_as(self.global.output, value, text)
     }
 
     /// The database that the configuration names.

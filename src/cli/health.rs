@@ -10,7 +10,7 @@ use clap::{Args, builder::PossibleValuesParser};
 use serde::Serialize;
 use url::Url;
 
-use super::{Context, Failure, Outcome};
+use super::{Context, Failure, Outcome, Output, context::print_as};
 use crate::{
     config::Config,
     ops::{
@@ -71,6 +71,17 @@ fn about_checks() -> String {
          measure has name, value, unit (s, B or none), warning, critical and alarm (above or below these).",
     );
     text
+}
+
+/// Says on standard output, too, what is wrong with the command line: monitoring systems read nothing
+/// else.
+pub(super) fn print_misuse(error: &clap::Error, output: Output) {
+    let text = error.render().to_string();
+    // What follows is about the usage.
+    let reason = text.split("\n\n").next().unwrap_or_default();
+    let checked = Checked::only(Report::unknown(reason.trim_start_matches("error: ")));
+    // There is nobody left to tell when the output is gone.
+    let _ = print_as(output, &checked, &checked);
 }
 
 pub(super) fn http_url(text: &str) -> Result<Url, String> {

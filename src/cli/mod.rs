@@ -71,7 +71,11 @@ impl Cli {
             // For a monitoring system every other status would have a meaning.
             let lenient = Self::command().ignore_errors(true).try_get_matches().ok();
             match lenient.as_ref().and_then(clap::ArgMatches::subcommand_name) {
-                Some("health") if is_wrong => ExitCode::from(State::Unknown.exit_status()),
+                Some("health") if is_wrong => {
+                    let output = lenient.as_ref().and_then(|m| m.try_get_one("output").ok());
+                    health::print_misuse(&error, output.flatten().copied().unwrap_or_default());
+                    ExitCode::from(State::Unknown.exit_status())
+                }
                 Some("wal") if is_wrong && wal::asks_to_recover(std::env::args_os()) => {
                     ExitCode::from(wal::STOP_RECOVERY)
                 }
