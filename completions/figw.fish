@@ -1129,7 +1129,7 @@ complete -c figw -n "__fish_figw_using_subcommand health" -l color -d 'Colours o
 always\t'Always'
 never\t'Never'"
 complete -c figw -n "__fish_figw_using_subcommand health" -l deep -d 'Check what stands behind the gateway, too, from the database to each endpoint'
-complete -c figw -n "__fish_figw_using_subcommand health" -l notify -d 'Tell whoever the section alerts names when the state of a check has changed, and remind them while it is not well; made for cron'
+complete -c figw -n "__fish_figw_using_subcommand health" -l notify -d 'Tell whoever the section alerts names when the state of a check has changed, and remind them while it is not well; made for cron: with --quiet it prints only what they could not be told'
 complete -c figw -n "__fish_figw_using_subcommand health" -l wait -d 'Look again and again until the result is OK or WARNING'
 complete -c figw -n "__fish_figw_using_subcommand health" -s q -l quiet -d 'Say less on standard error'
 complete -c figw -n "__fish_figw_using_subcommand health" -s v -l verbose -d 'Say more on standard error; twice for everything'

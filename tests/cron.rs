@@ -122,16 +122,43 @@ fn people_are_told(config: &Path, generate: &impl Fn(&[&str]) -> String) {
     let before = fs::read_to_string(config).unwrap();
     let receiver = SmallServer::start(|_| Reply::json(200, &serde_json::json!({})));
     let dead = format!("http://127.0.0.1:{}", free_port());
+    let alerts = |url: &str| format!("{before}alerts: {{webhook: {{url: \"{url}/hook\"}}}}\n");
     for (url, mailed) in [(dead.as_str(), "NOT told"), (receiver.url(), "")] {
-        let alerts = format!("{before}alerts: {{webhook: {{url: \"{url}/hook\"}}}}\n");
-        fs::write(config, alerts).unwrap();
+        fs::write(config, alerts(url)).unwrap();
         let crontab = read(&generate(&[]), false);
         let job = crontab.job(" health --deep --notify");
         assert!(!job.is_off);
         let said = crontab.run(&job.command);
         assert!(said.stdout.contains(mailed), "{said:?}");
         assert_eq!(said.stdout.is_empty(), mailed.is_empty(), "{said:?}");
+        assert_eq!(said.stderr, "", "{said:?}");
     }
+
+    // Nor is anybody told when health itself cannot look, is not there, or is killed.
+    let command = read(&generate(&[]), false).job(" health --deep --notify").command.clone();
+    let crontab = read(&generate(&[]), false);
+    let wrong = alerts(receiver.url()).replace("webhook", "webhoook");
+    fs::write(config, wrong).unwrap();
+    let said = crontab.run(&command);
+    assert!(
+        said.stdout.starts_with("FIGW UNKNOWN - ") && said.stdout.contains("webhoook"),
+        "{said:?}"
+    );
+    let program = command.split(" --quiet").next().unwrap();
+    let gone = command.replacen(program, "/nowhere/figw", 1);
+    assert!(crontab.run(&gone).stdout.contains("exit status 127"), "{gone}");
+    let killed = command.replacen(program, "sh -c 'kill -9 $$' figw", 1);
+    assert!(crontab.run(&killed).stdout.contains("exit status 137"), "{killed}");
+    fs::write(config, alerts(receiver.url())).unwrap();
+    assert_eq!(crontab.run(&command).stdout, "", "all is known again");
+
+    // And who is told again and again is not left to wonder.
+    let kept = config.parent().unwrap().join("state/alerts.json");
+    fs::remove_file(&kept).unwrap();
+    fs::create_dir(&kept).unwrap();
+    let said = crontab.run(&command);
+    assert!(said.stdout.contains("NOT remembered"), "{said:?}");
+    fs::remove_dir(&kept).unwrap();
     fs::write(config, before).unwrap();
 }
 

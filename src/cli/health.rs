@@ -43,7 +43,7 @@ pub struct HealthArgs {
     #[arg(long, value_name = "CHECK", value_parser = PossibleValuesParser::new(health::names()))]
     only: Vec<String>,
     /// Tell whoever the section alerts names when the state of a check has changed, and remind them while
-    /// it is not well; made for cron
+    /// it is not well; made for cron: with --quiet it prints only what they could not be told
     #[arg(long)]
     notify: bool,
     /// Look again and again until the result is OK or WARNING
@@ -105,11 +105,11 @@ impl HealthArgs {
             Some(Err(failure)) => Checked::only(Report::unknown(failure.to_string())),
             None => Checked::only(Report::unknown(HANGS)),
         };
-        let state = checked.report.state;
-        if !(context.global.quiet && state == State::Ok) {
+        let is_told = if self.notify { checked.is_known() } else { checked.is_well() };
+        if !(context.global.quiet && is_told) {
             context.print(&checked, &checked)?;
         }
-        Ok(Outcome::Health(state))
+        Ok(Outcome::Health(checked.report.state))
     }
 
     async fn check(&self, config: &Config) -> Checked {
@@ -181,6 +181,20 @@ struct Checked {
 impl Checked {
     const fn only(report: Report) -> Self {
         Self { report, notified: None }
+    }
+
+    /// Whether there is nothing to say.
+    fn is_well(&self) -> bool {
+        self.report.state == State::Ok
+    }
+
+    /// Whether whoever alerts names knows all there is to know.
+    fn is_known(&self) -> bool {
+        self.report.reason.is_none()
+            && self
+                .notified
+                .as_ref()
+                .is_some_and(|notified| notified.failed.is_empty() && notified.forgotten.is_none())
     }
 
     /// Never OK when somebody should have been told and was not, or is told again and again.

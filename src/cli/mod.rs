@@ -274,7 +274,7 @@ pub enum Command {
     ///
     /// Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN; wrong usage and a wrong configuration
     /// are UNKNOWN, too. The first line ends with performance data. With --quiet nothing is printed
-    /// while all is well, for cron.
+    /// while all is well, or with --notify while people know all that there is to know, for cron.
     Health(health::HealthArgs),
     /// Go through the production checklists
     Doctor(doctor::DoctorArgs),
