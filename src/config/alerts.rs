@@ -5,13 +5,14 @@ use std::{path::PathBuf, time::Duration};
 use lettre::message::Mailbox;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::{
     problem::Complaints,
     secret::{Secret, SecretUrl},
     units::{DurationForm, PositiveDurationForm},
 };
-use crate::domain::human::duration;
+use crate::domain::{SecretSource, human::duration};
 
 /// Whom `figw health --notify` tells, and of what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -72,8 +73,10 @@ pub enum WebhookFormat {
 #[serde(default, deny_unknown_fields)]
 pub struct Smtp {
     /// The mail server: `smtps://USER:PASSWORD@HOST:465`,
-    /// `smtp://USER:PASSWORD@HOST:587?tls=required` for STARTTLS, or `smtp://HOST:25` for one in
-    /// plain text.
+    /// `smtp://USER:PASSWORD@HOST:587?tls=required` for STARTTLS (`?tls=opportunistic` for STARTTLS
+    /// where the server has it, and plain text where it has not), or `smtp://HOST:25` for one in plain
+    /// text. A path, as in `smtp://HOST:25/gw1.example.org`, is the name that figw gives the server
+    /// for its own; without one that is the machine's, where it has a domain.
     pub url: Option<SecretUrl>,
     /// Whom mail is from, such as `figw <figw@example.org>`.
     pub from: Option<String>,
@@ -119,6 +122,27 @@ impl Alerts {
                 complaints.add(&key, "must be an address such as figw <figw@example.org>");
             }
         }
+        if let SecretSource::Plain(text) = url.secret().source()
+            && let Some(message) = Smtp::complaint_of(text)
+        {
+            complaints.add("alerts.smtp.url", message);
+        }
+    }
+}
+
+impl Smtp {
+    /// What is wrong with the parameters of a mail server's URL. One that is misspelt would leave mail
+    /// in plain text.
+    #[must_use]
+    pub fn complaint_of(url: &str) -> Option<&'static str> {
+        let url = Url::parse(url).ok()?;
+        let mut parameters = url.query_pairs();
+        let (name, value) = parameters.next()?;
+        if name != "tls" || parameters.next().is_some() {
+            return Some("may have no other parameter than ?tls=required or ?tls=opportunistic");
+        }
+        let is_known = matches!(&*value, "required" | "opportunistic");
+        (!is_known).then_some("must have ?tls=required or ?tls=opportunistic, or none of them")
     }
 }
 
@@ -140,5 +164,28 @@ pub struct Doctor {
 impl Default for Doctor {
     fn default() -> Self {
         Self { attestations: None, attestation_valid: Duration::from_hours(365 * 24) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_parameter_does_not_send_mail_in_plain_text() {
+        for fine in ["smtp://h", "smtp://h?tls=required", "smtp://h?tls=opportunistic", "smtps://h"]
+        {
+            assert_eq!(Smtp::complaint_of(fine), None, "{fine}");
+        }
+        for (wrong, word) in [
+            ("smtp://h?tsl=required", "no other parameter"),
+            ("smtps://h?foo=bar", "no other parameter"),
+            ("smtp://h?tls=required&foo=bar", "no other parameter"),
+            ("smtp://h?tls=maybe", "?tls=required or ?tls=opportunistic"),
+            ("smtp://h?tls=", "?tls=required or ?tls=opportunistic"),
+        ] {
+            let said = Smtp::complaint_of(wrong).unwrap_or_default();
+            assert!(said.contains(word), "{wrong}: {said}");
+        }
     }
 }

@@ -92,6 +92,9 @@ async fn mail(settings: &Smtp, message: &Message) -> Result<(), String> {
     let Some(url) = &settings.url else { return Ok(()) };
     let url = url.clone();
     let url = read("alerts.smtp.url", move || url.reveal()).await?;
+    if let Some(complaint) = Smtp::complaint_of(url.expose_secret()) {
+        return Err(format!("alerts.smtp.url {complaint}"));
+    }
     let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret());
     let transport = transport.map_err(|_| {
         "alerts.smtp.url is none that mail can be sent by; write smtps://USER:PASSWORD@HOST"
