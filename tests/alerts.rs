@@ -331,6 +331,7 @@ fn mail_goes_in_plain_text_and_by_starttls_with_a_login() {
         let (headers, body) = content.split_once("\r\n\r\n").unwrap();
         assert!(headers.contains("Subject: figw CRITICAL: "), "{content}");
         assert!(headers.contains("Auto-Submitted: auto-generated"), "{content}");
+        assert!(headers.contains("Message-ID: <") && headers.contains("Date: "), "{content}");
         assert!(body.contains("database is CRITICAL at the first look, 2"), "{content}");
     }
 }

@@ -8,8 +8,11 @@ use lettre::{
         Mailbox,
         header::{ContentType, HeaderName, HeaderValue},
     },
+    transport::smtp::extension::ClientId,
 };
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+use uuid::Uuid;
 
 use super::message::Message;
 use crate::{
@@ -100,12 +103,40 @@ async fn mail(settings: &Smtp, message: &Message) -> Result<(), String> {
         "alerts.smtp.url is none that mail can be sent by; write smtps://USER:PASSWORD@HOST"
             .to_owned()
     })?;
-    let transport = transport.timeout(Some(PATIENCE)).build();
-    let mail = compose(settings, message)?;
+    let mut transport = transport.timeout(Some(PATIENCE));
+    let host = host_name().await;
+    if let Some(name) = hello_name(url.expose_secret(), &host) {
+        transport = transport.hello_name(ClientId::Domain(name.to_owned()));
+    }
+    let transport = transport.build();
+    let mail = compose(settings, message, &host)?;
     transport.send(mail).await.map(drop).map_err(|error| outbound::reason(&error))
 }
 
-fn compose(settings: &Smtp, message: &Message) -> Result<Mail, String> {
+/// The machine's name.
+async fn host_name() -> String {
+    let read = within(PATIENCE, || std::fs::read_to_string("/proc/sys/kernel/hostname")).await;
+    read.and_then(Result::ok).unwrap_or_default().trim().to_owned()
+}
+
+/// What figw calls itself to the mail server: the machine's name where it has a domain, for servers
+/// refuse others. The path of the URL is a name that the operator has chosen.
+fn hello_name<'h>(url: &str, host: &'h str) -> Option<&'h str> {
+    let is_chosen = Url::parse(url).is_ok_and(|url| url.path().len() > 1);
+    (!is_chosen && host.contains('.') && is_name(host)).then_some(host)
+}
+
+/// What stands behind the at sign of a message's identifier.
+fn id_domain(host: &str) -> &str {
+    if is_name(host) { host } else { "figw" }
+}
+
+fn is_name(host: &str) -> bool {
+    let may_be = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    !host.is_empty() && host.chars().all(may_be)
+}
+
+fn compose(settings: &Smtp, message: &Message, host: &str) -> Result<Mail, String> {
     let address = |text: &str| {
         text.parse::<Mailbox>()
             .map_err(|_| format!("{text} is no address that mail can be sent to"))
@@ -113,6 +144,8 @@ fn compose(settings: &Smtp, message: &Message) -> Result<Mail, String> {
     let mut mail = Mail::builder()
         .from(address(settings.from.as_deref().unwrap_or_default())?)
         .subject(message.title())
+        // Filters for spam hold it against a mail that has none.
+        .message_id(Some(format!("<{}@{}>", Uuid::new_v4(), id_domain(host))))
         .header(ContentType::TEXT_PLAIN);
     for to in &settings.to {
         mail = mail.to(address(to)?);
@@ -122,4 +155,23 @@ fn compose(settings: &Smtp, message: &Message) -> Result<Mail, String> {
     let name = HeaderName::new_from_ascii_str("Auto-Submitted");
     mail.headers_mut().insert_raw(HeaderValue::new(name, "auto-generated".to_owned()));
     Ok(mail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_server_is_told_a_whole_name_or_the_one_that_was_chosen() {
+        for (url, host, name) in [
+            ("smtp://mail", "gw1.example.org", Some("gw1.example.org")),
+            ("smtp://mail", "gw1", None),
+            ("smtp://mail/chosen.example.org", "gw1.example.org", None),
+            ("smtp://mail", "not a.name", None),
+            ("smtp://mail", "", None),
+        ] {
+            assert_eq!(hello_name(url, host), name, "{url} {host}");
+        }
+        assert_eq!((id_domain("gw1"), id_domain("a b"), id_domain("")), ("gw1", "figw", "figw"));
+    }
 }
