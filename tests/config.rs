@@ -248,6 +248,13 @@ fn a_wrong_variable_is_named() {
         assert!(checked.stderr.contains(expected), "{}", checked.stderr);
         assert!(checked.stderr.contains(name), "{}", checked.stderr);
     }
+    // What a variable sets is not looked for in the file, item by item.
+    let file = "alerts:\n  smtp:\n    url: smtp://h\n    from: a@b.org\n    to:\n      - c@d.org\n";
+    let checked = Host::with_config(file).check(&[("FIGW_ALERTS__SMTP__TO", "[nobody]")]);
+    assert!(
+        checked.stderr.contains("FIGW_ALERTS__SMTP__TO: alerts.smtp.to[0]: must be an address")
+    );
+    assert!(!checked.stderr.contains("config.yaml"), "{}", checked.stderr);
 }
 
 #[test]

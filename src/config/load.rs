@@ -44,6 +44,11 @@ struct Origins {
 impl Origins {
     /// The place of the key, of a variable below it, or of the nearest section around it.
     fn nearest(&self, key: &str) -> Origin {
+        // What a variable sets has replaced all that the file has below it.
+        let mut parts = std::iter::successors(Some(key), |part| parent(part));
+        if let Some(name) = parts.find_map(|part| self.variables.get(part)) {
+            return Origin::Variable(name.clone());
+        }
         if let Some(origin) = self.exact(key).or_else(|| self.below(key)) {
             return origin;
         }
@@ -52,7 +57,7 @@ impl Origins {
             if let Some(origin) = self.exact(path) {
                 return origin;
             }
-            around = path.rfind(['.', '[']).map(|end| &path[..end]);
+            around = parent(path);
         }
         match &self.file {
             Some((path, _)) => Origin::File { path: path.clone(), line: None },
@@ -81,6 +86,11 @@ impl Origins {
             |(key, message): (String, String)| Problem { origin: self.nearest(&key), key, message };
         ConfigError { problems: complaints.into_iter().map(problem).collect() }
     }
+}
+
+/// The section or list that a key belongs to.
+fn parent(key: &str) -> Option<&str> {
+    key.rfind(['.', '[']).map(|end| &key[..end])
 }
 
 impl Loaded {
