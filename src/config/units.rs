@@ -185,6 +185,12 @@ impl Network {
         self.0.contains(&address.to_canonical())
     }
 
+    /// Whether only this machine itself has addresses of it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.0.network().is_loopback() && self.0.broadcast().is_loopback()
+    }
+
     /// How many addresses it has, as the power of two.
     #[must_use]
     pub fn width(&self) -> u8 {

@@ -21,6 +21,9 @@ use crate::{
     ops::{anew::create_state_dir, backup::repository::write_synced},
 };
 
+/// How far ahead the clock of another machine may have been.
+const LEEWAY: SignedDuration = SignedDuration::from_hours(1);
+
 /// What is asked, by the name under which it is kept.
 const QUESTIONS: &[(&str, &str)] = &[
     (
@@ -69,7 +72,8 @@ pub fn question(name: &str) -> Option<&'static str> {
 /// When the file cannot be read.
 pub fn missing(config: &Config) -> anyhow::Result<Vec<(&'static str, &'static str)>> {
     let (kept, now) = (read(&place(config))?, Timestamp::now());
-    let is_missing = |name: &str| kept.get(name).is_none_or(|found| is_over(config, found, now));
+    let counts = |found: &Attestation| complaint(config, found, now).is_none();
+    let is_missing = |name: &str| !kept.get(name).is_some_and(counts);
     Ok(QUESTIONS.iter().copied().filter(|(name, _)| is_missing(name)).collect())
 }
 
@@ -98,34 +102,106 @@ fn read(path: &Path) -> anyhow::Result<Kept> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Kept::new()),
         text => text.with_context(|| format!("cannot read {}", path.display()))?,
     };
-    serde_json::from_slice(&text).with_context(|| format!("{} makes no sense", path.display()))
+    serde_json::from_slice(&text).with_context(|| {
+        let path = path.display();
+        format!("{path} makes no sense; move it away, and attest anew what it held")
+    })
 }
 
-fn is_over(config: &Config, found: &Attestation, now: Timestamp) -> bool {
+/// Why an attestation no longer counts, or does not yet.
+fn complaint(config: &Config, found: &Attestation, now: Timestamp) -> Option<&'static str> {
     let valid = SignedDuration::try_from(config.doctor.attestation_valid).unwrap_or_default();
-    now.duration_since(found.at) > valid
+    match now.duration_since(found.at) {
+        age if age < -LEEWAY => Some("which is yet to come"),
+        age if age > valid => Some("too long ago"),
+        _ => None,
+    }
+}
+
+impl Attestation {
+    /// Who has attested it, and when.
+    fn told(&self) -> String {
+        let note = self.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+        format!("attested by {} at {:.0}{note}", self.by, self.at)
+    }
+}
+
+/// Who has attested this and when, as long as it counts.
+pub(super) fn in_force(subject: &Subject, name: &str) -> Option<String> {
+    let config = subject.config();
+    let kept = read(&place(config)).ok()?;
+    let found = kept.get(name).filter(|found| complaint(config, found, subject.now).is_none());
+    found.map(Attestation::told)
 }
 
 pub(super) fn find(subject: &Subject, name: &str) -> Finding {
     let config = subject.config();
-    let kept = match read(&place(config)) {
+    let path = place(config);
+    let remedy = format!("figw doctor --attest {name} --by NAME --note WHERE");
+    let kept = match read(&path) {
         Ok(kept) => kept,
         Err(error) => {
-            return Finding::fail(format!("{error:#}"), "make the file readable for figw");
+            let way_out = if error.is::<serde_json::Error>() {
+                let path = path.display();
+                format!("`mv {path} {path}.broken`, look there for who and when, and {remedy}")
+            } else {
+                format!("let whoever runs `figw doctor` read {}", path.display())
+            };
+            return Finding::fail(format!("{error:#}"), way_out);
         }
     };
-    let remedy = format!("figw doctor --attest {name} --by NAME --note WHERE");
     let question = question(name).unwrap_or_default();
     match kept.get(name) {
         None => Finding::fail(format!("nobody has attested: {question}"), remedy),
-        Some(found) => {
-            let note = found.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
-            let told = format!("attested by {} at {:.0}{note}", found.by, found.at);
-            if is_over(config, found, subject.now) {
-                Finding::warn(format!("{told}, too long ago"), remedy)
-            } else {
-                Finding::pass(told)
-            }
+        Some(found) => match complaint(config, found, subject.now) {
+            Some(complaint) => Finding::warn(format!("{}, {complaint}", found.told()), remedy),
+            None => Finding::pass(found.told()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Outcome, subject::tests::subject};
+    use super::*;
+
+    #[tokio::test]
+    async fn an_attestation_counts_from_its_day_on_for_a_while() {
+        let directory = tempfile::tempdir().unwrap();
+        let yaml = format!("server: {{state_dir: {}}}", directory.path().display());
+        let subject = subject(&yaml).await;
+        for (hours, outcome, word) in [
+            (0, Outcome::Pass, "attested by Ada at 2"),
+            (-364 * 24, Outcome::Pass, "attested by Ada at 2"),
+            (-366 * 24, Outcome::Warn, "too long ago"),
+            (2, Outcome::Warn, "yet to come"),
+            (70 * 365 * 24, Outcome::Warn, "yet to come"),
+        ] {
+            let at = subject.now + SignedDuration::from_hours(hours);
+            let by = Attestation { by: "Ada".to_owned(), at, note: None };
+            keep(subject.config(), "on_call", by).unwrap();
+            let found = find(&subject, "on_call");
+            assert_eq!(found.outcome, outcome, "{hours}: {found:?}");
+            assert!(found.evidence.contains(word), "{found:?}");
+            let is_asked_for = missing(subject.config()).unwrap().iter().any(|m| m.0 == "on_call");
+            assert_eq!(is_asked_for, outcome != Outcome::Pass, "{hours}");
+            assert_eq!(in_force(&subject, "on_call").is_some(), !is_asked_for, "{hours}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_broken_file_names_the_way_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let yaml = format!("server: {{state_dir: {}}}", directory.path().display());
+        let subject = subject(&yaml).await;
+        fs::write(directory.path().join("attestations.json"), "{\n\"on_call\": 1}").unwrap();
+        let found = find(&subject, "on_call");
+        assert_eq!(found.outcome, Outcome::Fail);
+        assert!(found.evidence.contains("makes no sense; move it away"), "{found:?}");
+        assert!(found.evidence.contains("at line 2"), "{found:?}");
+        assert!(found.remedy.unwrap().contains("attestations.json.broken`"));
+        fs::remove_file(directory.path().join("attestations.json")).unwrap();
+        fs::create_dir(directory.path().join("attestations.json")).unwrap();
+        assert!(find(&subject, "on_call").remedy.unwrap().starts_with("let whoever runs"));
     }
 }

@@ -11,8 +11,8 @@ use secrecy::ExposeSecret;
 use url::{Host, Url};
 use x509_parser::public_key::PublicKey;
 
-use super::{Finding, Subject};
-use crate::config::SecretUrl;
+use super::{Finding, Subject, attestation};
+use crate::config::{Network, SecretUrl};
 
 /// Shortest RSA key that is taken for safe, in bits.
 const LEAST_RSA: usize = 2048;
@@ -37,7 +37,30 @@ pub(super) fn listener(subject: &Subject) -> Finding {
         );
     }
     let proxies: Vec<_> = server.trusted_proxies.iter().map(ToString::to_string).collect();
-    Finding::pass(format!("{listen} speaks plain HTTP, to the proxies at {}", proxies.join(", ")))
+    let proxies = proxies.join(", ");
+    // Whom figw believes does not decide who may connect.
+    if server.trusted_proxies.iter().all(Network::is_loopback) {
+        return Finding::fail(
+            format!(
+                "{listen} takes keys and prompts in plain text from the network; that {proxies} is \
+                 trusted keeps nobody out"
+            ),
+            "listen on 127.0.0.1, where that proxy is, or set server.tls",
+        );
+    }
+    if let Some(told) = attestation::in_force(subject, "firewall") {
+        return Finding::pass(format!(
+            "{listen} speaks plain HTTP, to the proxies at {proxies}; its firewall was {told}"
+        ));
+    }
+    Finding::warn(
+        format!(
+            "{listen} speaks plain HTTP, to the proxies at {proxies} and, unless a firewall keeps \
+             them out, to all who go round these"
+        ),
+        "set server.tls, or close the port to all but the proxies (`figw generate firewall`) and attest \
+         it (`figw doctor --attest firewall --by NAME`)",
+    )
 }
 
 /// The certificate's own key is long enough.
@@ -212,6 +235,9 @@ pub(super) fn proxies(subject: &Subject) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
+    use super::super::{Outcome, attestation::Attestation, subject::tests::subject};
     use super::*;
 
     #[test]
@@ -225,5 +251,40 @@ mod tests {
         assert_eq!(listener_in("   0: 0100007F:1538 00000000:0000 01 0:0"), None, "a connection");
         let here = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         assert!(listeners().contains(&here.local_addr().unwrap()));
+    }
+
+    #[tokio::test]
+    async fn a_plain_listener_is_not_guarded_by_whom_it_trusts() {
+        let open = "listen: '0.0.0.0:8000'";
+        for (server, outcome, word) in [
+            ("listen: '127.0.0.1:8000'".to_owned(), Outcome::Pass, "this machine only"),
+            (open.to_owned(), Outcome::Fail, "from the network"),
+            (format!("{open}, trusted_proxies: [127.0.0.1, '::1']"), Outcome::Fail, "keeps nobody"),
+            (format!("{open}, trusted_proxies: [127.0.0.0/8]"), Outcome::Fail, "keeps nobody out"),
+            (format!("{open}, trusted_proxies: [127.0.0.1, 10.0.0.1]"), Outcome::Warn, "go round"),
+            (format!("{open}, tls: {{certificate: c, key: k}}"), Outcome::Pass, "TLS"),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let place = directory.path().display();
+            let subject = subject(&format!("server: {{{server}, state_dir: {place}}}")).await;
+            let found = listener(&subject);
+            assert_eq!(found.outcome, outcome, "{server}: {found:?}");
+            assert!(found.evidence.contains(word), "{found:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_somebody_has_looked_at_guards_a_plain_listener() {
+        let directory = tempfile::tempdir().unwrap();
+        let yaml = format!(
+            "server: {{listen: '0.0.0.0:8000', trusted_proxies: [10.0.0.1], state_dir: {}}}",
+            directory.path().display()
+        );
+        let subject = subject(&yaml).await;
+        let by = Attestation { by: "Ada".to_owned(), at: Timestamp::now(), note: None };
+        attestation::keep(subject.config(), "firewall", by).unwrap();
+        let found = listener(&subject);
+        assert_eq!(found.outcome, Outcome::Pass, "{found:?}");
+        assert!(found.evidence.contains("its firewall was attested by Ada"), "{found:?}");
     }
 }

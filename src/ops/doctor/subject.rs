@@ -54,3 +54,17 @@ impl Subject {
         matches!(self.loaded.origin(key), Some(Origin::File { .. }))
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A gateway of this configuration that does not run.
+    pub(in crate::ops::doctor) async fn subject(yaml: &str) -> Subject {
+        let file = ("config.yaml".into(), yaml.as_bytes().to_vec());
+        let mut loaded = Config::load_from(Some(file), []).unwrap();
+        // Another one may run at the usual address.
+        loaded.config.server.admin_listen = "127.0.0.1:9".parse().unwrap();
+        Subject::new(loaded, None, None).await
+    }
+}
