@@ -48,6 +48,7 @@ pub use logging::{LogFormat, LogLevel, LogRequests, LogTarget, Logging, Prompts}
 pub use login::Login;
 pub use manual::manual;
 pub use operations::{Backup, Compression, Instance, Keep, Migrate, Objectives, RollingRestart};
+pub(crate) use problem::one_per_host;
 pub use problem::{ConfigError, Origin, Problem};
 pub use retention::Retention;
 pub use secret::{Secret, SecretError, SecretUrl};

@@ -113,7 +113,7 @@ fn url_complaint(text: &str, schemes: &[&str]) -> Option<String> {
 
 /// A PostgreSQL URL may name several hosts (`a:5432,b:5432`), which others may not: one URL for
 /// each.
-fn one_per_host(text: &str) -> Vec<String> {
+pub(crate) fn one_per_host(text: &str) -> Vec<String> {
     if !text.starts_with("postgres") {
         return vec![text.to_owned()];
     }

@@ -5,6 +5,7 @@
 //! a person can know is [`attestation`].
 
 pub mod attestation;
+mod certificate;
 mod compute;
 mod configuration;
 mod database;
@@ -17,7 +18,10 @@ mod keys;
 mod process;
 mod secrets;
 mod service;
+mod services;
 mod subject;
+mod transit;
+mod urls;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -90,11 +94,12 @@ const CHECKS: &[Check] = &[
     check!("secrets.permissions", BOTH, async secrets::permissions),
     check!("secrets.strength", PRE, secrets::strength),
     check!("tls.listener", PRE, exposure::listener),
-    check!("tls.key", PRE, exposure::key),
+    check!("tls.key", PRE, certificate::key),
     check!("tls.certificate", BOTH, health "certificate"),
-    check!("database.encryption", PRE, exposure::database_encryption),
+    check!("tls.addresses", PRE, transit::addresses),
+    check!("database.encryption", PRE, transit::database_encryption),
     check!("firewall.admin", PRE, exposure::admin),
-    check!("firewall.services", PRE, exposure::services),
+    check!("firewall.services", PRE, async services::check),
     check!("firewall.rules", PRE, async firewall::rules),
     check!("proxies.trusted", PRE, exposure::proxies),
     check!("debug.log_level", PRE, configuration::log_level),

@@ -8,10 +8,9 @@ use std::{
 };
 
 use secrecy::ExposeSecret;
-use url::Url;
 use zxcvbn::{Score, zxcvbn};
 
-use super::{Finding, Subject};
+use super::{Finding, Subject, urls};
 use crate::{
     config::Secret,
     domain::{SecretSource, secret::SecretReference},
@@ -60,8 +59,8 @@ fn holds_secret(text: &str) -> bool {
     if text.starts_with("sqlite:") {
         return false;
     }
-    match Url::parse(text) {
-        Ok(url) if text.contains("://") => {
+    match urls::each(text).first() {
+        Some(url) if text.contains("://") => {
             let is_webhook = matches!(url.scheme(), "https" | "http") && url.path().len() > 1;
             let mut parameters = url.query_pairs();
             is_webhook
@@ -134,19 +133,15 @@ pub(super) fn strength(subject: &Subject) -> Finding {
 /// a server on another machine asks for none.
 fn chosen(secret: &Secret, text: &str) -> Option<String> {
     match secret.key() {
-        "server.admin_token" | "globus_compute.streaming_secret" => Some(text.to_owned()),
-        key if key.starts_with("database.") || key == "cache.redis_url" => {
-            let url = Url::parse(text).ok().filter(|_| !text.starts_with("sqlite:"))?;
-            let password = url.password().map(|password| {
-                percent_encoding::percent_decode_str(password).decode_utf8_lossy().into_owned()
-            });
-            match password {
-                Some(password) => Some(password),
-                // Redis lets everybody in who can reach it; PostgreSQL has other ways to tell who it is.
-                None if key == "cache.redis_url" => Some(String::new()),
-                None => None,
-            }
+        "server.admin_token" | "globus_compute.streaming_secret" | "dashboard.session_secret" => {
+            Some(text.to_owned())
         }
+        key if urls::is_store(key) => match urls::password(urls::each(text).first()?) {
+            Some(password) => Some(password),
+            // Redis lets everybody in who can reach it; PostgreSQL has other ways to tell who it is.
+            None if key == "cache.redis_url" => Some(String::new()),
+            None => None,
+        },
         _ => None,
     }
 }
@@ -163,6 +158,7 @@ fn weakness(password: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Outcome, subject::tests::subject};
     use super::*;
 
     #[test]
@@ -171,6 +167,8 @@ mod tests {
             ("sqlite:figw.db", false),
             ("postgres://figw@db/figw", false),
             ("postgres://figw:pw@db/figw", true),
+            ("postgres://figw@db1:5432,db2:5432/figw", false),
+            ("postgres://figw:pw@db1:5432,db2:5432/figw", true),
             ("redis://127.0.0.1:6379/0", false),
             ("s3://bucket/prefix?region=x", false),
             ("s3://bucket/prefix?secret_access_key=x", true),
@@ -178,6 +176,28 @@ mod tests {
             ("a-token", true),
         ] {
             assert_eq!(holds_secret(text), is_secret, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_an_operator_has_chosen_is_looked_at() {
+        let repeated = "a".repeat(40);
+        for (yaml, complaint) in [
+            (
+                "database: {url: 'postgres://postgres:postgres@db1:5432,db2:5432/figw'}",
+                "database.url is easy to guess",
+            ),
+            (
+                "backup: {replication_url: 'postgres://repl:repl@db/postgres'}",
+                "backup.replication_url is easy to guess",
+            ),
+            (
+                &format!("dashboard: {{session_secret: {repeated}}}"),
+                "dashboard.session_secret is easy to guess",
+            ),
+        ] {
+            let found = strength(&subject(yaml).await);
+            assert_eq!((found.outcome, found.evidence.as_str()), (Outcome::Fail, complaint));
         }
     }
 
