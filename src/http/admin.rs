@@ -15,6 +15,7 @@ use crate::{
     gateway::Refusal,
     telemetry::{
         errors,
+        logs::LevelHandle,
         metrics::{Exposition, float},
     },
 };
@@ -28,6 +29,8 @@ pub struct Admin {
     pub metrics: Option<Exposition>,
     /// Asks for a reload of configuration and catalogue.
     pub reload: Arc<Notify>,
+    /// How much is logged.
+    pub level: LevelHandle,
     /// Must be sent as a bearer token, when there is one.
     pub token: Option<SecretString>,
 }
@@ -160,6 +163,7 @@ fn status(admin: &Admin, _: &HeaderMap) -> Response {
         "ready_asked_at": readiness.ready_asked.last(),
         "metrics_asked_at": readiness.metrics_asked.last(),
         "user_id": rustix::process::geteuid().as_raw(),
+        "log_filter": admin.level.directives(),
         "open_files": rlimit::Resource::NOFILE.get().ok().map(|(soft, _)| soft),
     });
     error::json(StatusCode::OK, &body)

@@ -37,6 +37,9 @@ pub struct Status {
     /// As whom the process runs.
     #[serde(default)]
     pub user_id: Option<u32>,
+    /// What it logs, as `RUST_LOG` would say it.
+    #[serde(default)]
+    pub log_filter: Option<String>,
     /// How many files it may have open.
     #[serde(default)]
     pub open_files: Option<u64>,

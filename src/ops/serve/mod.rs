@@ -159,7 +159,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
     tokio::spawn(
         reload::Reload {
             reread,
-            level,
+            level: level.clone(),
             running: config.clone(),
             app: Arc::clone(&app),
             refresh,
@@ -169,7 +169,7 @@ pub async fn serve(start: Start) -> Result<(), ServeError> {
         .follow(Arc::clone(&reload)),
     );
     let stop = Stop::default();
-    let admin_routes = admin_routes(&config, &app, metrics, Arc::clone(&reload))?;
+    let admin_routes = admin_routes(&config, &app, metrics, Arc::clone(&reload), level)?;
     let admin_deaf = CancellationToken::new();
     let relieved = listeners.offer(&config, &stop, &admin_deaf);
     let servers = listeners.serve(&config, &app, admin_routes, workers, &stop, admin_deaf.clone());
@@ -332,10 +332,17 @@ fn admin_routes(
     app: &Arc<App>,
     metrics: Option<Exposition>,
     reload: Arc<Notify>,
+    level: LevelHandle,
 ) -> Result<BoxedFilter<(Response,)>, ServeError> {
     let token = config.server.admin_token.as_ref().map(Secret::reveal).transpose();
     let token = token.map_err(|error| ServeError::Configuration(error.to_string()))?;
-    Ok(http::admin::routes(&Arc::new(Admin { app: Arc::clone(app), metrics, reload, token })))
+    Ok(http::admin::routes(&Arc::new(Admin {
+        app: Arc::clone(app),
+        metrics,
+        reload,
+        level,
+        token,
+    })))
 }
 
 /// As many as configured, or else one per core.

@@ -1,7 +1,10 @@
 //! How much is logged, and what is never logged.
 
 use tracing::{Level, Metadata};
-use tracing_subscriber::{EnvFilter, filter::FilterFn};
+use tracing_subscriber::{
+    EnvFilter,
+    filter::{FilterFn, LevelFilter},
+};
 
 use super::{LogError, Verbosity};
 use crate::config::LogLevel;
@@ -22,6 +25,14 @@ pub(super) fn filter(verbosity: Verbosity, level: LogLevel) -> Result<EnvFilter,
         }
         Err(error @ std::env::VarError::NotUnicode(_)) => Err(LogError::Filter(error.to_string())),
     }
+}
+
+/// Whether these directives write more than an operator wants to have every day. Those that cannot be
+/// read write nothing.
+#[must_use]
+pub fn is_debugging(directives: &str) -> bool {
+    EnvFilter::try_new(directives)
+        .is_ok_and(|filter| filter.max_level_hint().is_none_or(|most| most > LevelFilter::INFO))
 }
 
 /// Keeps what may hold secrets out of the log, whatever `RUST_LOG` asks for.
@@ -67,5 +78,19 @@ mod tests {
         );
         assert_eq!(directives(with(false, 2), LogLevel::Warn), "debug,figw=trace");
         assert_eq!(directives(with(false, 1), LogLevel::Trace), "debug,figw=trace");
+    }
+
+    #[test]
+    fn debugging_is_known_however_it_is_written() {
+        for (directives, expected) in [
+            ("warn,lapin=off,rustls=off,figw=info", false),
+            ("error", false),
+            ("DEBUG", true),
+            ("figw=trace", true),
+            ("warn,hyper=5", true),
+            ("figw[request]=debug", true),
+        ] {
+            assert_eq!(is_debugging(directives), expected, "{directives}");
+        }
     }
 }

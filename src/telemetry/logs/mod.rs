@@ -22,7 +22,6 @@ use tracing_subscriber::{
 };
 
 pub(super) use self::lines::ECS_VERSION;
-pub use self::queue::Queue;
 use self::{
     file::LogFile,
     filter::{discretion, filter},
@@ -30,6 +29,7 @@ use self::{
     plain::PlainLines,
     queue::Sink,
 };
+pub use self::{filter::is_debugging, queue::Queue};
 use super::access;
 use crate::config::{LogFormat, LogLevel, LogTarget, Logging};
 
@@ -87,6 +87,12 @@ impl LevelHandle {
         access::apply(logging);
         let filter = filter(self.verbosity, logging.level)?;
         self.filter.reload(filter).map_err(|_| LogError::AlreadySetUp)
+    }
+
+    /// What is logged now, as `RUST_LOG` would say it; nothing once nobody logs any more.
+    #[must_use]
+    pub fn directives(&self) -> Option<String> {
+        self.filter.with_current(ToString::to_string).ok()
     }
 }
 
