@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 use super::{Finding, Subject};
 use crate::{ops::door, outbound};
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long an answer of the gateway's own may take.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long a model's may.
+const MODEL_PATIENCE: Duration = Duration::from_mins(1);
 
 const WHOAMI: &str = "/resource_server/whoami";
 
@@ -55,7 +58,9 @@ async fn ask(
     with_credentials: bool,
     body: Option<Value>,
 ) -> Result<(StatusCode, Value), String> {
-    let client = outbound::client(PATIENCE).map_err(|error| error.to_string())?;
+    // Only what has a body is for a model.
+    let patience = if body.is_some() { MODEL_PATIENCE } else { PATIENCE };
+    let client = outbound::client(patience).map_err(|error| error.to_string())?;
     let url = format!("{}{path}", base(subject));
     let mut request = match body {
         None => client.get(&url),
@@ -71,7 +76,8 @@ async fn ask(
         (status, answer.bytes().await.map_err(|error| outbound::failure(&error))?)
     } else {
         let request = request.build().map_err(|error| outbound::failure(&error))?;
-        at_the_door(subject, path, request).await?
+        let asked = tokio::time::timeout(patience, at_the_door(subject, path, request));
+        asked.await.map_err(|_| "no answer in time".to_owned())??
     };
     Ok((status, serde_json::from_slice(&text).unwrap_or_default()))
 }
@@ -86,9 +92,7 @@ async fn at_the_door(
     head.uri = path.parse().map_err(|_| format!("{path} is no path"))?;
     let body = body.as_bytes().map(Bytes::copy_from_slice).unwrap_or_default();
     let request = http::Request::from_parts(head, Full::new(body));
-    let asked = tokio::time::timeout(PATIENCE, door::ask(subject.server(), request)).await;
-    let asked = asked.map_err(|_| "no answer in time".to_owned())?;
-    asked.map_err(|error| outbound::last_cause(&*error))
+    door::ask(subject.server(), request).await.map_err(|error| outbound::last_cause(&*error))
 }
 
 /// Nobody comes in without credentials, or with made-up ones.
