@@ -11,9 +11,6 @@ use super::{Finding, Subject};
 /// How long a firewall's program may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-const REMEDY: &str = "`figw generate firewall` has the rules; run `figw doctor` as root to have them \
-                      looked at";
-
 /// What the firewall's rules say of what comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Firewall {
@@ -50,14 +47,20 @@ pub(super) async fn rules(subject: &Subject) -> Finding {
         return Finding::pass("nothing of figw's listens to the network");
     }
     let open = open.join(" and ");
-    let seen = match Firewall::look().await {
+    let (seen, remedy) = match Firewall::look().await {
         Firewall::InForce(whose) => {
             return Finding::pass(format!("{whose} has rules for what comes in to {open}"));
         }
-        Firewall::Open => "no rule keeps out anything that comes in",
-        Firewall::Unreadable => "no firewall's rules can be read here",
+        Firewall::Open => (
+            "no rule keeps out anything that comes in",
+            "load the rules that `figw generate firewall` has",
+        ),
+        Firewall::Unreadable => (
+            "no firewall's rules can be read here",
+            "`figw generate firewall` has the rules; run `figw doctor` as root to have them looked at",
+        ),
     };
-    Finding::warn(format!("figw listens to the network at {open}, and {seen}"), REMEDY)
+    Finding::warn(format!("figw listens to the network at {open}, and {seen}"), remedy)
 }
 
 /// What a program says; nothing when it is not there, or says that it may not.
