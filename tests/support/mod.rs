@@ -22,6 +22,7 @@ pub mod archiving;
 pub mod backup_site;
 pub mod backups;
 pub mod certificates;
+pub mod checklist;
 pub mod client;
 pub mod cluster_stream;
 pub mod fake;

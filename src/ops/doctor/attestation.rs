@@ -55,9 +55,14 @@ pub struct Attestation {
 
 type Kept = BTreeMap<String, Attestation>;
 
+/// What can be attested: the name under which it is kept, and what is asked.
+pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static str)> {
+    QUESTIONS.iter().copied()
+}
+
 /// The names of what can be attested.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    QUESTIONS.iter().map(|(name, _)| *name)
+    catalogue().map(|(name, _)| name)
 }
 
 /// What a person attests under that name.

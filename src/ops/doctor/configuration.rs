@@ -1,27 +1,37 @@
 //! What the configuration itself says.
 
-use std::{env, time::Duration};
+use std::{env, fs, os::unix::fs::FileTypeExt, path::Path, time::Duration};
 
 use super::{Finding, Subject};
 use crate::{
-    config::{LogFormat, LogLevel, Prompts},
+    config::{Config, LogFormat, LogLevel, Prompts},
     domain::EndpointSettings,
-    ops::database,
+    ops::{database, health},
     store::Location,
+    telemetry::logs,
 };
+
+/// How long the file system may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A drain shorter than this is over before a load balancer has asked again.
 const SHORTEST_DRAIN: Duration = Duration::from_secs(2);
 
-/// The log says no more than production wants.
+/// The log says no more than production wants: of the running process, where it tells.
 pub(super) fn log_level(subject: &Subject) -> Finding {
     let level = subject.config().logging.level;
-    let remedy = "set logging.level to info, and unset RUST_LOG where the service is started";
+    let remedy = "set logging.level to info, unset RUST_LOG and leave out -v where the service is \
+                  started, and restart it";
     if matches!(level, LogLevel::Debug | LogLevel::Trace) {
         return Finding::fail("logging.level writes each request's way", remedy);
     }
-    match env::var("RUST_LOG") {
-        Ok(directives) if directives.contains("debug") || directives.contains("trace") => {
+    let running = subject.running.as_ref().ok().and_then(|status| status.log_filter.as_deref());
+    match (running, env::var("RUST_LOG")) {
+        (Some(filter), _) if logs::is_debugging(filter) => {
+            Finding::fail(format!("the running gateway logs {filter}"), remedy)
+        }
+        (Some(filter), _) => Finding::pass(format!("the running gateway logs {filter}")),
+        (None, Ok(directives)) if logs::is_debugging(&directives) => {
             Finding::fail(format!("RUST_LOG is {directives} here"), remedy)
         }
         _ => Finding::pass("no debugging is switched on"),
@@ -30,12 +40,37 @@ pub(super) fn log_level(subject: &Subject) -> Finding {
 
 /// Prompts are nobody's business unless somebody has decided so.
 pub(super) fn prompts(subject: &Subject) -> Finding {
-    match subject.config().logging.prompts {
-        Prompts::Off => Finding::pass("texts of prompts and answers are not stored"),
-        Prompts::Truncated | Prompts::Full => Finding::warn(
-            "texts of prompts and answers are stored (logging.prompts)",
-            "set logging.prompts to off, or tell users, and see that retention.prompts is short",
-        ),
+    let config = subject.config();
+    if config.logging.prompts == Prompts::Off {
+        return Finding::pass("texts of prompts and answers are not stored");
+    }
+    Finding::warn(
+        format!("texts of prompts and answers are stored {} (logging.prompts)", kept(config)),
+        "set logging.prompts to off, or tell users, and see that retention.prompts is short",
+    )
+}
+
+/// Texts that are stored go again.
+pub(super) fn retention(subject: &Subject) -> Finding {
+    let config = subject.config();
+    if config.logging.prompts == Prompts::Off {
+        return Finding::pass("no texts of prompts and answers are added (logging.prompts is off)");
+    }
+    let evidence = format!("texts of prompts and answers are kept {}", kept(config));
+    if config.retention.prompts.is_none() {
+        return Finding::warn(
+            format!("{evidence} (retention.prompts is null)"),
+            "set retention.prompts to the time for which they are needed, such as 30d",
+        );
+    }
+    Finding::pass(evidence)
+}
+
+/// For how long texts are kept.
+fn kept(config: &Config) -> String {
+    match config.retention.prompts {
+        Some(time) => format!("for {}", humantime::format_duration(time)),
+        None => "for ever".to_owned(),
     }
 }
 
@@ -139,46 +174,103 @@ pub(super) fn backup_encrypted(subject: &Subject) -> Finding {
     Finding::pass(format!("backups are encrypted to {keys} keys"))
 }
 
-/// A backup outlasts this machine.
-pub(super) fn backup_offsite(subject: &Subject) -> Finding {
-    if subject.config().backup.offsite_url.is_none() {
-        return Finding::warn(
-            "backups are on this machine alone",
-            "set backup.offsite_url to s3://bucket/prefix or a file:// path on another machine's disk",
-        );
-    }
-    Finding::pass("backups have copies elsewhere")
-}
-
-/// Somebody is told when something is not well.
-pub(super) fn alerts(subject: &Subject) -> Finding {
-    if subject.config().alerts.is_set() {
-        return Finding::pass("`figw health --notify` tells somebody");
-    }
-    Finding::warn(
-        "nobody is told when something is not well, unless another system asks",
-        "set alerts.webhook or alerts.smtp, and let cron run `figw health --deep --notify` \
-         (`figw generate cron`)",
-    )
-}
-
 /// Log lines outlast the process, and can be searched.
-pub(super) fn logs_collected(subject: &Subject) -> Finding {
+pub(super) async fn logs_collected(subject: &Subject) -> Finding {
     let logging = &subject.config().logging;
     match (logging.own_file(), logging.format) {
         (Some(file), _) => {
-            match file.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-                Some(directory) if !directory.is_dir() => Finding::fail(
-                    format!("logging.file: there is no directory {}", directory.display()),
-                    "make it, and let figw's user write there",
-                ),
-                _ => Finding::pass(format!("{} is kept and rotated", file.display())),
-            }
+            let (shown, file) = (file.display().to_string(), file.to_owned());
+            let looked = health::within(PATIENCE, move || log_file(&file));
+            looked.await.unwrap_or_else(|| {
+                let evidence = format!("logging.file: the file system of {shown} does not answer");
+                Finding::fail(evidence, "look at its mount")
+            })
         }
         (None, LogFormat::Json) => Finding::pass("JSON on a standard stream, for a collector"),
         (None, LogFormat::Text) => Finding::warn(
             "text on a standard stream: it is kept only where systemd or a collector keeps it",
             "set logging.format to json for a collector, or logging.file",
         ),
+    }
+}
+
+/// Whether a file keeps what is written to it.
+fn log_file(file: &Path) -> Finding {
+    let shown = file.display();
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+        return Finding::fail(
+            format!("logging.file: there is no directory {}", directory.display()),
+            "make it, and let figw's user write there",
+        );
+    }
+    if fs::metadata(file).is_ok_and(|found| found.file_type().is_char_device()) {
+        return Finding::fail(
+            format!("logging.file: {shown} is a device, which keeps no line"),
+            "set logging.file to a file, or leave it out and logging.format to json for a collector",
+        );
+    }
+    Finding::pass(format!("{shown} is kept and rotated"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Outcome, subject::tests::subject};
+    use super::*;
+
+    #[tokio::test]
+    async fn the_running_gateway_tells_what_it_logs() {
+        let mut subject = subject("{}").await;
+        let usual = "warn,lapin=off,rustls=off,figw=info";
+        let mut status =
+            json!({ "version": "1", "started_at": "2026-01-02T03:04:05Z", "in_flight": 0 });
+        subject.running = Ok(serde_json::from_value(status.clone()).unwrap());
+        let evidence = log_level(&subject).evidence;
+        assert!(!evidence.contains("running gateway"), "one of before does not tell: {evidence}");
+        for (filter, outcome) in
+            [(usual, Outcome::Pass), ("trace", Outcome::Fail), ("warn,figw=debug", Outcome::Fail)]
+        {
+            status["log_filter"] = filter.into();
+            subject.running = Ok(serde_json::from_value(status.clone()).unwrap());
+            assert_eq!(log_level(&subject).outcome, outcome, "{filter}");
+        }
+    }
+
+    #[tokio::test]
+    async fn texts_that_are_kept_for_ever_are_told_of() {
+        for (yaml, stored, word, kept) in [
+            ("{}", Outcome::Pass, "not stored", Outcome::Pass),
+            ("logging: {prompts: full}", Outcome::Warn, "stored for 30days", Outcome::Pass),
+            (
+                "logging: {prompts: truncated}\nretention: {prompts: null}",
+                Outcome::Warn,
+                "stored for ever",
+                Outcome::Warn,
+            ),
+        ] {
+            let subject = subject(yaml).await;
+            let found = prompts(&subject);
+            assert_eq!((found.outcome, retention(&subject).outcome), (stored, kept), "{yaml}");
+            assert!(found.evidence.contains(word), "{found:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_that_goes_nowhere_is_no_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().display();
+        for (file, outcome) in [
+            ("/dev/null".to_owned(), Outcome::Fail),
+            ("/dev/stdout".to_owned(), Outcome::Pass),
+            ("/dev/stderr".to_owned(), Outcome::Pass),
+            (format!("{place}/figw.log"), Outcome::Pass),
+            (format!("{place}/logs/figw.log"), Outcome::Fail),
+        ] {
+            let subject = subject(&format!("logging: {{format: json, file: {file}}}")).await;
+            let found = logs_collected(&subject).await;
+            assert_eq!(found.outcome, outcome, "{found:?}");
+        }
     }
 }

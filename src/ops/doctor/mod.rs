@@ -1,13 +1,15 @@
 //! `figw doctor`: the production checklists, each line looked at and not asked about.
 //!
-//! A check is one line in [`CHECKS`]: its name, when it makes sense, and a function from the
-//! [`Subject`] to a [`Finding`]. What `figw health` finds is taken from there ([`health`]); what only
+//! A check is one line in [`list`]: its name, when it makes sense, a function from the [`Subject`] to a
+//! [`Finding`], and what it is about. What `figw health` finds is taken from there ([`health`]); what only
 //! a person can know is [`attestation`].
 
+mod alerts;
 pub mod attestation;
 mod certificate;
 mod compute;
 mod configuration;
+mod data;
 mod database;
 mod exposure;
 mod finding;
@@ -15,6 +17,7 @@ mod firewall;
 mod globus;
 mod health;
 mod keys;
+mod list;
 mod process;
 mod secrets;
 mod service;
@@ -25,9 +28,10 @@ mod urls;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures_util::future::{LocalBoxFuture, join_all};
+use futures_util::future::join_all;
 use serde::Serialize;
 
+use self::list::{CHECKS, Check};
 pub use self::{
     finding::{Finding, Outcome},
     globus::check_logins,
@@ -57,97 +61,10 @@ pub struct Line {
     pub finding: Finding,
 }
 
-/// One check of the list.
-struct Check {
-    name: &'static str,
-    stages: &'static [Stage],
-    run: for<'a> fn(&'a Subject) -> LocalBoxFuture<'a, Finding>,
+/// Each check: its name, its stages, and what it is about.
+pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static [Stage], &'static str)> {
+    CHECKS.iter().map(|check| (check.name, check.stages, check.about))
 }
-
-const PRE: &[Stage] = &[Stage::Pre];
-const POST: &[Stage] = &[Stage::Post];
-const BOTH: &[Stage] = &[Stage::Pre, Stage::Post];
-
-/// Declares a check: its name, its stages, and a function that takes the subject.
-macro_rules! check {
-    ($name:literal, $stages:ident, async $run:path) => {
-        Check { name: $name, stages: $stages, run: |s| Box::pin($run(s)) }
-    };
-    ($name:literal, $stages:ident, health $check:literal) => {
-        Check { name: $name, stages: $stages, run: |s| Box::pin(health::find(s, $check)) }
-    };
-    ($name:literal, $stages:ident, attested $key:literal) => {
-        Check {
-            name: $name,
-            stages: $stages,
-            run: |s| Box::pin(async { attestation::find(s, $key) }),
-        }
-    };
-    ($name:literal, $stages:ident, $run:path) => {
-        Check { name: $name, stages: $stages, run: |s| Box::pin(async { $run(s) }) }
-    };
-}
-
-/// All checks, in the order of the report.
-const CHECKS: &[Check] = &[
-    check!("secrets.outside", PRE, secrets::outside),
-    check!("secrets.permissions", BOTH, async secrets::permissions),
-    check!("secrets.strength", PRE, secrets::strength),
-    check!("tls.listener", PRE, exposure::listener),
-    check!("tls.key", PRE, certificate::key),
-    check!("tls.certificate", BOTH, health "certificate"),
-    check!("tls.addresses", PRE, transit::addresses),
-    check!("database.encryption", PRE, transit::database_encryption),
-    check!("firewall.admin", PRE, exposure::admin),
-    check!("firewall.services", PRE, async services::check),
-    check!("firewall.rules", PRE, async firewall::rules),
-    check!("proxies.trusted", PRE, exposure::proxies),
-    check!("debug.log_level", PRE, configuration::log_level),
-    check!("debug.prompts", PRE, configuration::prompts),
-    check!("debug.database", PRE, configuration::dev_database),
-    check!("debug.echo", BOTH, async configuration::echo),
-    check!("access.keys", BOTH, async keys::check),
-    check!("limits.requests", PRE, configuration::request_limit),
-    check!("limits.drain", PRE, configuration::drain),
-    check!("database.schema", BOTH, health "database"),
-    check!("database.instances", PRE, configuration::one_database),
-    check!("database.connections", BOTH, async database::connections),
-    check!("database.pooler", BOTH, async database::pooler),
-    check!("database.performance", POST, async database::performance),
-    check!("database.replicas", BOTH, async database::replicas),
-    check!("backup.age", BOTH, health "backup"),
-    check!("backup.encrypted", PRE, configuration::backup_encrypted),
-    check!("backup.offsite", PRE, configuration::backup_offsite),
-    check!("backup.wal", BOTH, health "wal"),
-    check!("backup.drill", BOTH, health "drill"),
-    check!("redis.answers", BOTH, health "redis"),
-    check!("redis.memory", BOTH, async database::redis_memory),
-    check!("system.user", BOTH, process::user),
-    check!("system.files", BOTH, process::open_files),
-    check!("system.state_dir", BOTH, async process::state_dir),
-    check!("system.disk", BOTH, health "disk"),
-    check!("system.clock", BOTH, health "clock"),
-    check!("monitoring.metrics", BOTH, process::metrics_asked),
-    check!("monitoring.ready", BOTH, process::ready_asked),
-    check!("monitoring.alerts", BOTH, configuration::alerts),
-    check!("logs.collected", PRE, configuration::logs_collected),
-    check!("logs.errors", POST, process::logged_errors),
-    check!("globus.openness", BOTH, globus::openness),
-    check!("globus.credentials", BOTH, async globus::credentials),
-    check!("globus.policies", BOTH, async globus::policies),
-    check!("globus.groups", BOTH, async globus::groups),
-    check!("globus.compute", BOTH, async compute::credentials),
-    check!("service.gateway", POST, health "gateway"),
-    check!("service.clusters", POST, health "clusters"),
-    check!("service.endpoints", POST, health "endpoints"),
-    check!("service.refuses", POST, async service::refuses_strangers),
-    check!("service.admits", POST, async service::admits),
-    check!("service.answers", POST, async service::answers),
-    check!("attested.load_test", PRE, attested "load_test"),
-    check!("attested.recovery_plan", PRE, attested "recovery_plan"),
-    check!("attested.firewall", PRE, attested "firewall"),
-    check!("attested.on_call", PRE, attested "on_call"),
-];
 
 /// The names of all checks, and of the groups that they belong to.
 #[must_use]
@@ -189,6 +106,7 @@ mod tests {
     fn names_are_unique_and_what_is_attested_is_known() {
         let names: BTreeSet<_> = CHECKS.iter().map(|check| check.name).collect();
         assert_eq!(names.len(), CHECKS.len());
+        assert!(catalogue().all(|(_, stages, about)| !stages.is_empty() && !about.is_empty()));
         for name in names {
             if let Some(key) = name.strip_prefix("attested.") {
                 assert!(attestation::question(key).is_some(), "{name}");
