@@ -23,11 +23,7 @@ use crate::ops::{
     drill,
 };
 
-/// Make one backup, verify it, and apply retention
-///
-/// The backup appears in backup.directory under its name only when it is whole and has been read
-/// back. Whatever goes wrong, earlier backups stay as they are. Secrets that the configuration
-/// takes from variables or files are copied only when `backup.encrypt_to` is set.
+/// Arguments of `figw backup`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct BackupArgs {

@@ -22,13 +22,26 @@ use crate::{
 /// The variable that may hold a key or a token to try.
 const KEY_VARIABLE: &str = "FIGW_DOCTOR_KEY";
 
-/// Go through the production checklists
-///
-/// Each line is checked, not asked: what was seen, and what to do about it. Exits 1 when a check
-/// fails; warnings and what does not apply to this configuration do not count.
-///
-/// What only a person can know (`attested.*`) is asked for on a terminal, once, and kept with name and
-/// date; without one, `--attest` does it.
+/// The checks and what can be attested, for the manual.
+pub(super) fn checks() -> String {
+    let mut text = "Checks, with the stage of those that are made in one alone:\n\n".to_owned();
+    for (name, stages, about) in doctor::catalogue() {
+        let stage = match stages {
+            [doctor::Stage::Pre] => " (pre)",
+            [doctor::Stage::Post] => " (post)",
+            _ => "",
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name}: {about}{stage}");
+    }
+    text.push_str("\nWhat is attested:\n\n");
+    for (name, question) in attestation::catalogue() {
+        let _ = writeln!(text, "  {name}: {question}");
+    }
+    text
+}
+
+/// Arguments of `figw doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// Only the checks of one stage [default: all]
@@ -149,7 +162,8 @@ fn attest(
 
 /// Asks for what only a person can know, on a terminal.
 fn ask(config: &Config) -> Result<(), Failure> {
-    for (name, question) in attestation::missing(config)? {
+    // A file that cannot be read is found by the checks, and keeps nobody from the others.
+    for (name, question) in attestation::missing(config).unwrap_or_default() {
         let agreed = dialoguer::Confirm::new()
             .with_prompt(format!("{question}. Can you attest that?"))
             .default(false)

@@ -92,7 +92,7 @@ fn with_notes(page: &str) -> String {
 fn item(line: &str) -> Option<(&str, &str)> {
     let (marker, rest) = line.split_once(' ')?;
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_name = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let is_name = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b"_.".contains(&b));
     let is_item = marker.strip_suffix('.').is_some_and(is_number)
         || marker.strip_suffix(':').is_some_and(is_name);
     is_item.then_some((marker, rest))
@@ -126,9 +126,11 @@ mod tests {
 
     #[test]
     fn lists_are_filled_and_examples_are_not() {
-        let page = ".SH OPTIONS\n  1. x\n.SH EXTRA\nBefore:\n\n  1. one\n     and more\n  2. two\n\n\
+        let page = ".SH OPTIONS\n  1. x\n.SH EXTRA\nBefore:\n\n  1. one\n     and more\n  2. two\n\
+                    \u{20}\u{20}a.b_c: three\n\n\
                     After:\n\n  name = value\n.SH VERSION\n";
-        let expected = ".SH OPTIONS\n  1. x\n.SH NOTES\nBefore:\n\n.IP 1. 4\none\nand more\n.IP 2. 4\ntwo\n\n\
+        let expected = ".SH OPTIONS\n  1. x\n.SH NOTES\nBefore:\n\n.IP 1. 4\none\nand more\n.IP 2. 4\ntwo\n\
+                        .IP a.b_c: 4\nthree\n\n\
                         .PP\nAfter:\n\n  name = value\n.SH VERSION\n";
         assert_eq!(with_notes(page), expected);
     }

@@ -197,6 +197,13 @@ impl Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the gateway
+    ///
+    /// Stops on SIGTERM or SIGINT: /ready answers 503 for `server.drain_grace`, then no new connection
+    /// is accepted, requests in flight are finished for up to `server.drain_timeout`, rows are
+    /// written, and the exit status is 0. A second signal ends it at once. SIGHUP reloads the
+    /// configuration file and the catalogue. Sockets may come from systemd (`LISTEN_FDS`; named public,
+    /// admin and redirect, or in this order), which is told when the gateway is ready, reloads and
+    /// stops.
     #[command(after_long_help = serve::FAILING_OVER)]
     Serve(serve::ServeArgs),
     /// Bring the database to this program's schema
@@ -277,6 +284,15 @@ pub enum Command {
     /// while all is well, or with --notify while people know all that there is to know, for cron.
     Health(health::HealthArgs),
     /// Go through the production checklists
+    ///
+    /// Each line is checked, not asked: what was seen, and what to do about it. Exit status: 0 when no
+    /// check fails, 1 when one does or nothing was looked at, 2 for wrong usage and a wrong
+    /// configuration; warnings and what does not apply to this configuration do not count.
+    ///
+    /// What only a person can know (`attested.*`) is asked for on a terminal, once, and kept with name
+    /// and date; without one, `--attest` does it. It is asked for again after
+    /// `doctor.attestation_valid`.
+    #[command(after_long_help = doctor::checks())]
     Doctor(doctor::DoctorArgs),
     /// Say who used what
     ///

@@ -15,12 +15,7 @@ use super::{
 };
 use crate::ops::restore::{self, Order, Restored};
 
-/// Put a backup back
-///
-/// Into an empty database or a new file, unless --replace is given. Everything that can be checked
-/// is checked before anything is touched: the manifest, the schema, the checksums, the keys, the
-/// programs, the target. The old data stays in place until the new data is whole and its rows have
-/// been counted; whoever interrupts a restore loses nothing.
+/// Arguments of `figw restore`.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
     /// The backup, or `latest` for the newest good one with a database

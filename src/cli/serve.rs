@@ -52,14 +52,7 @@ timeline with one.
 Reads from database.read_replicas go on meanwhile, measured against where the primary was last. A
 replica that has become the primary is left alone, and is read from again once it is a replica.";
 
-/// Run the gateway
-///
-/// Stops on SIGTERM or SIGINT: /ready answers 503 for `server.drain_grace`, then no new connection
-/// is accepted, requests in flight are finished for up to `server.drain_timeout`, rows are
-/// written, and the exit status is 0. A second signal ends it at once. SIGHUP reloads the
-/// configuration file and the catalogue. Sockets may come from systemd (`LISTEN_FDS`; named public,
-/// admin and redirect, or in this order), which is told when the gateway is ready, reloads and
-/// stops.
+/// Arguments of `figw serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Try figw out: no configuration needed, everything below ./figw-dev, loopback only
