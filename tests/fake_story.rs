@@ -235,7 +235,8 @@ async fn a_caller_who_leaves_mid_body_is_seen_at_once() {
 
 #[tokio::test]
 async fn many_streams_at_once_are_all_whole_and_in_order() {
-    // Two descriptors each: within the usual limit of 1024.
+    // Two descriptors each: within the usual limit of 1024. Each lasts five seconds, in which a busy
+    // machine has begun them all.
     const STREAMS: usize = 400;
     let fake = Fake::start();
     let mut request = streamed_chat("fake-model");
@@ -243,7 +244,7 @@ async fn many_streams_at_once_are_all_whole_and_in_order() {
     let request = request.to_string();
     let length = request.len();
     let request = format!(
-        "POST {CHAT} HTTP/1.1\r\nhost: fake\r\nx-fake-fault: slow-chunks-20\r\n\
+        "POST {CHAT} HTTP/1.1\r\nhost: fake\r\nx-fake-fault: slow-chunks-100\r\n\
          connection: close\r\ncontent-length: {length}\r\n\r\n{request}"
     );
     let mut streams = tokio::task::JoinSet::new();
