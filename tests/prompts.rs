@@ -60,10 +60,18 @@ fn question(words: usize, stream: bool) -> serde_json::Value {
 async fn nothing_is_stored_unless_it_is_asked_for() {
     let (fake, postgres) = (Fake::start(), Postgres::start_new());
     let gateway = gateway(&fake, &postgres, "off");
-    Caller::of(&gateway).ask("chat/completions", &question(10, false)).await.ok();
+    let caller = Caller::of(&gateway);
+    caller.ask("chat/completions", &question(10, false)).await.ok();
+    let mut invalid = question(1, false);
+    invalid["messages"][0]["role"] = "wörds".into();
+    let refused = caller.ask("chat/completions", &invalid).await;
+    assert!(refused.status == 400 && refused.text().contains("wörds"), "{refused:?}");
     gateway.wait_for_usage(1);
     thread::sleep(Duration::from_secs(2));
     assert_eq!(gateway.count("SELECT count(*) FROM prompts"), 0);
+    let refusals = "SELECT count(*) FROM access WHERE status = 400 AND error";
+    assert_eq!(gateway.count(&format!("{refusals} = 'invalid_value'")), 1);
+    assert_eq!(gateway.count(&format!("{refusals} LIKE '%wörds%'")), 0);
 }
 
 #[tokio::test]

@@ -197,7 +197,7 @@ impl Gateway {
             Ok(scan) => scan,
             Err(invalid) => {
                 let refusal = Refusal::from(invalid);
-                self.record_refusal(&request.head, &request.caller, None, &refusal);
+                self.record_invalid(&request.head, &request.caller, &refusal);
                 request.head.trace_refusal(request.route, &refusal);
                 return Err(refusal);
             }
@@ -334,11 +334,17 @@ impl Gateway {
         model: Option<&str>,
         refusal: &Refusal,
     ) {
+        head.log(refusal.status, Some(caller), model, Some(refusal.for_log()));
+        self.write_access(head, caller, refusal.status, model, Some(&refusal.message));
+    }
+
+    /// The same of a request that is refused in words which quote it: they are stored where texts are.
+    fn record_invalid(&self, head: &Head, caller: &Caller, refusal: &Refusal) {
         let discreet = refusal.for_log();
-        head.log(refusal.status, Some(caller), model, Some(discreet));
+        head.log(refusal.status, Some(caller), None, Some(discreet));
         let stores_texts = self.settings.load().prompts != Prompts::Off;
         let told = if stores_texts { &refusal.message } else { discreet };
-        self.write_access(head, caller, refusal.status, model, Some(told));
+        self.write_access(head, caller, refusal.status, None, Some(told));
     }
 
     fn open_record(&self, request: &Inference, scan: &Scan<'_>, line: &Line) -> Record {
