@@ -1,8 +1,14 @@
 //! Opening the file.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::Trouble;
 use crate::store::StoreError;
@@ -45,11 +51,28 @@ pub(super) fn open_to_write(path: &Path, patience: Duration) -> Result<Connectio
     create_for_owner(path)?;
     let connection = open(path, patience)?;
     // WAL lets readers go on while the writer writes; with it, NORMAL cannot corrupt the file.
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    use_wal(&connection, patience)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     super::upkeep::add_functions(&connection)?;
     Ok(connection)
+}
+
+/// Switches to WAL. Of two that do so at once on a new file, SQLite refuses one on the spot, whatever
+/// its busy timeout: both hold what the other waits for.
+fn use_wal(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let given_up = Instant::now() + patience;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if is_busy(&error) && Instant::now() < given_up => thread::sleep(PAUSE),
+            switched => return switched,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 /// Opens the file for queries only.
@@ -88,4 +111,29 @@ fn create_for_owner(path: &Path) -> Result<(), StoreError> {
         .open(path)
         .map(drop)
         .map_err(|e| failed(format!("cannot be opened for writing: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn many_make_a_new_file_at_once() {
+        for _ in 0..50 {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("new.db");
+            let together = Barrier::new(4);
+            thread::scope(|threads| {
+                for _ in 0..4 {
+                    threads.spawn(|| {
+                        together.wait();
+                        let connection = open_to_write(&path, Duration::from_secs(10)).unwrap();
+                        connection.execute_batch("CREATE TABLE IF NOT EXISTS t (a)").unwrap();
+                    });
+                }
+            });
+        }
+    }
 }
