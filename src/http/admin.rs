@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 use warp::{Filter, Reply, filters::BoxedFilter, reply::Response};
 
-use super::{App, error, health::UNNOTED_AGENT, with};
+use super::{App, error, health, with};
 use crate::{
     gateway::Refusal,
     telemetry::{
@@ -140,12 +140,7 @@ fn metrics(admin: &Admin, _: &HeaderMap) -> Response {
 /// What `/ready` says, for who is not let in at the public listener: `figw health` has no certificate
 /// of a client's.
 fn ready(admin: &Admin, headers: &HeaderMap) -> Response {
-    let readiness = &admin.app.readiness;
-    if headers.get(header::USER_AGENT) != Some(&UNNOTED_AGENT) {
-        readiness.ready_asked.now();
-    }
-    let (status, body) = readiness.report();
-    error::json(status, &body)
+    health::ready(&admin.app.readiness, headers)
 }
 
 fn status(admin: &Admin, _: &HeaderMap) -> Response {

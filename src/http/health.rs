@@ -1,6 +1,8 @@
 //! Is the process there, can it serve, and which clusters are up. None of it asks anybody: the
 //! answers come from what background tasks have noted, so they never hang with what they tell of.
 
+mod routes;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -10,14 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use metrics::gauge;
 use serde::Serialize;
 use serde_json::{Value, json};
-use warp::{Filter, filters::BoxedFilter, reply::Response};
 
-use super::{App, error, paths, read, with};
+pub(super) use self::routes::ready;
+pub use self::routes::routes;
 use crate::{
     auth::globus::Logins,
     cache::Cache,
@@ -351,65 +353,8 @@ impl Readiness {
     }
 }
 
-/// `GET /health`, `/ready`, `/resource_server/health`, `/resource_server/status`.
-pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response,)> {
-    let first = || warp::path(paths::FIRST_PREFIX);
-    let here = || warp::path::end().and(read());
-    let health = warp::path("health")
-        .and(here())
-        .or(first().and(warp::path("health")).and(here()))
-        .unify()
-        .map(|| never_cached(error::json(StatusCode::OK, &json!({ "status": "ok" }))));
-    let agent = warp::header::headers_cloned();
-    let ready = warp::path("ready").and(here()).and(with(Arc::clone(app))).and(agent).map(
-        |app: Arc<App>, headers: HeaderMap| {
-            if headers.get(header::USER_AGENT) != Some(&UNNOTED_AGENT) {
-                app.readiness.ready_asked.now();
-            }
-            let (status, body) = app.readiness.report();
-            never_cached(error::json(status, &body))
-        },
-    );
-    let status = first().and(warp::path("status")).and(here()).and(with(Arc::clone(app))).map(
-        |app: Arc<App>| never_cached(error::json(StatusCode::OK, &clusters(&app.gateway.catalog))),
-    );
-    health.or(ready).unify().or(status).unify().boxed()
-}
-
-/// Every cluster that is open to all, and whether it is up.
-fn clusters(catalog: &Catalog) -> Value {
-    let snapshot = catalog.load();
-    let clusters: serde_json::Map<_, _> = snapshot
-        .clusters()
-        .filter(|cluster| cluster.access.is_open())
-        .map(|cluster| {
-            let usable = snapshot.endpoints().iter().any(|served| {
-                served.cluster.name == cluster.name
-                    && served.endpoint.enabled
-                    && served.unusable.is_none()
-            });
-            let state = match &cluster.maintenance {
-                Some(maintenance) => json!({
-                    "status": "maintenance",
-                    "notice": maintenance.notice,
-                    "since": maintenance.since,
-                }),
-                None => json!({ "status": if usable { "up" } else { "down" } }),
-            };
-            (cluster.name.clone(), state)
-        })
-        .collect();
-    json!({ "clusters": clusters })
-}
-
 /// A reason as everybody may read it: the log has the address, with the user and the database.
 fn without_addresses(reason: &str) -> String {
     let words = reason.split(' ').filter(|word| !word.contains("://"));
     words.collect::<Vec<_>>().join(" ")
-}
-
-fn never_cached(mut response: Response) -> Response {
-    let no_store = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
-    response
 }

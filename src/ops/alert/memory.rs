@@ -26,8 +26,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// The file whose lock keeps two runs apart.
 const LOCK: &str = "alerts.lock";
 
-/// The file with what is remembered.
-const FILE: &str = "alerts.json";
+/// The file with what is remembered, in `server.state_dir`; each run writes it anew.
+pub(in crate::ops) const FILE: &str = "alerts.json";
 
 /// How often it is tried to get the lock.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub(super) use self::memory::FILE as MEMORY;
 use self::{memory::Memory, message::Message};
 use super::health::Report;
 use crate::config::Config;

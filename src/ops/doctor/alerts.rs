@@ -5,10 +5,7 @@ use std::{fs, io, io::ErrorKind, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Finding, Subject};
-use crate::ops::health;
-
-/// What `figw health --notify` writes anew at each run, in `server.state_dir`.
-const MEMORY: &str = "alerts.json";
+use crate::ops::{alert::MEMORY, health};
 
 /// Whoever tells people does so more often.
 const SILENT: SignedDuration = SignedDuration::from_hours(24);
